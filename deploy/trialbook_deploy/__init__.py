@@ -1,0 +1,1 @@
+"""The composition root: starts the services together and offers the command line."""

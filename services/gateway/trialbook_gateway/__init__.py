@@ -1,0 +1,1 @@
+"""The gateway: HTTP, WebSocket and SSE over the ledger and its projections."""

@@ -1,0 +1,1 @@
+"""The runner: claims queued runs, executes their workloads and records the verdicts."""
