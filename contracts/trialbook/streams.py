@@ -1,0 +1,49 @@
+"""Streams as data, and the one function that creates or updates them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trialbook import subjects
+
+FACTS, SIGNALS, PRESENCE, BLOBS = "FACTS", "SIGNALS", "PRESENCE", "BLOBS"
+NANO = 1_000_000_000
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment may choose. Ages in seconds, sizes in bytes."""
+
+    replicas: int = 1
+    signals_max_age_s: int = 90 * 24 * 3600
+    signals_max_bytes: int = 64 * 1024**3
+    duplicate_window_s: int = 120
+
+
+def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
+    """Name -> stream configuration as the JetStream API takes it."""
+    common = {"storage": "file", "num_replicas": limits.replicas, "allow_direct": True, "discard": "old"}
+    window = limits.duplicate_window_s * NANO
+    return {
+        FACTS: {
+            **common,
+            "subjects": [subjects.FACTS_ALL],
+            "deny_delete": True,
+            "deny_purge": True,
+            "allow_atomic": True,
+            "duplicate_window": window,
+            "republish": {"src": subjects.FACTS_ALL, "dest": subjects.tap(subjects.FACTS_ALL)},
+        },
+        SIGNALS: {
+            **common,
+            "subjects": [subjects.SIGNALS_ALL],
+            "max_age": limits.signals_max_age_s * NANO,
+            "max_bytes": limits.signals_max_bytes,
+            "duplicate_window": window,
+            "persist_mode": "async",
+            "republish": {"src": subjects.SIGNALS_ALL, "dest": subjects.tap(subjects.SIGNALS_ALL)},
+        },
+        PRESENCE: {**common, "subjects": [subjects.PRESENCE_ALL], "max_msgs_per_subject": 1, "persist_mode": "async"},
+        BLOBS: {**common, "subjects": [subjects.BLOBS_ALL], "deny_purge": False, "duplicate_window": window},
+    }

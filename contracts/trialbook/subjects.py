@@ -1,0 +1,82 @@
+"""The only spelling of a NATS subject.
+
+Layout: ``fact.<workspace>.<kind>.<id>.<name>[.<pool>.<priority>]``, ``signal.<workspace>.run.<id>.<kind>``,
+``tap.<fact or signal subject>`` (republished copies, for outside subscribers), ``ask.<workspace>.<query>``,
+``cmd.<workspace>.<command>``, ``presence.<what>.<id>``, ``blob.<sha256>.<part>``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trialbook.envelope import AggregateId, Event
+
+FACTS_ALL = "fact.>"
+SIGNALS_ALL = "signal.>"
+PRESENCE_ALL = "presence.>"
+BLOBS_ALL = "blob.>"
+TAP = "tap."
+
+SignalKind = Literal["log", "metric", "progress", "record"]
+
+
+def fact(aggregate: AggregateId, type_: str, route: tuple[str, ...] = ()) -> str:
+    """Where a fact is appended. ``type_`` is the wire type ``<kind>.<name>.v<n>``."""
+    name = type_.split(".")[1]
+    return ".".join(("fact", aggregate.workspace, aggregate.kind, aggregate.id, name, *route))
+
+
+def aggregate_facts(aggregate: AggregateId) -> str:
+    """All facts of one aggregate: the filter of its compare-and-set."""
+    return f"fact.{aggregate.workspace}.{aggregate.kind}.{aggregate.id}.>"
+
+
+def aggregate_of(event: Event) -> AggregateId:
+    """The aggregate named by the envelope's ``subject``. Raises ``ValueError`` when it is malformed."""
+    workspace, kind, id_ = event.subject.split("/")
+    return AggregateId(workspace, kind, id_)
+
+
+def facts_of(workspace: str = "*", kind: str = "*", id_: str = "*", name: str = "") -> str:
+    """A filter over facts; with ``name`` only facts of that name without a route."""
+    return f"fact.{workspace}.{kind}.{id_}.{name or '>'}"
+
+
+def queue(pool: str, priority: str) -> list[str]:
+    """Filters of what waits in one pool at one priority."""
+    return [f"fact.*.run.*.{name}.{pool}.{priority}" for name in ("submitted", "queued")]
+
+
+def signal(workspace: str, run: str, kind: SignalKind) -> str:
+    """Where a run's signals of one kind are published."""
+    return f"signal.{workspace}.run.{run}.{kind}"
+
+
+def signals_of(workspace: str = "*", run: str = "*", kind: str = "*") -> str:
+    """A filter over signals."""
+    return f"signal.{workspace}.run.{run}.{kind}"
+
+
+def tap(subject: str) -> str:
+    """The republished copy of a fact or signal subject (filters too)."""
+    return TAP + subject
+
+
+def ask(workspace: str, query: str) -> str:
+    """Where a typed query is asked; workspace ``_`` asks across workspaces (services only)."""
+    return f"ask.{workspace}.{query}"
+
+
+def command(workspace: str, name: str) -> str:
+    """Where a command may be given by request/reply."""
+    return f"cmd.{workspace}.{name}"
+
+
+def presence(what: Literal["runner", "workload", "projector"], id_: str) -> str:
+    """Where a service says that it is there."""
+    return f"presence.{what}.{id_}"
+
+
+def blob(sha256: str, part: str) -> str:
+    """One part of a stored blob: ``meta`` or a chunk number."""
+    return f"blob.{sha256}.{part}"

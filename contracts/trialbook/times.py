@@ -1,0 +1,38 @@
+"""Times as text: RFC 3339 in UTC. Pure functions; the clock itself is in ``trialbook.clock``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from trialbook.errors import Invalid
+
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})?")
+
+
+def rfc3339(moment: datetime) -> str:
+    """``2026-01-15T10:30:00.123456Z``: UTC with ``Z``, always six fractional digits so that text order is time order."""
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 / RFC 3339 time; without an offset it means UTC.
+
+    Raises ``Invalid`` (code ``invalid_time``) for anything else. A blank where a ``+`` is expected is read as ``+``,
+    because an unencoded ``+`` in a query string arrives as a blank.
+    """
+    candidate = text.strip()
+    if re.search(r"\d{2} \d{2}:?\d{2}$", candidate) and candidate.count(" ") + candidate.count("T") == 2:
+        candidate = candidate[::-1].replace(" ", "+", 1)[::-1]
+    if not _RFC3339.fullmatch(candidate):
+        raise Invalid("invalid_time", f"{text!r} is not an ISO 8601 time such as 2026-01-15T10:30:00Z.")
+    try:
+        moment = datetime.fromisoformat(candidate.upper())
+    except ValueError as error:
+        raise Invalid("invalid_time", f"{text!r} is not an ISO 8601 time: {error}.") from None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("invalid_time", f"{text!r} is outside the supported range of years.") from None
