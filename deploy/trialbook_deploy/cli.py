@@ -1,0 +1,56 @@
+"""The command line `trialbook`. Only the module of the command that is asked for is imported."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from trialbook_deploy.errors import DeployError
+
+# Each is a module of trialbook_deploy.commands with `register(app)`; the order is that of --help.
+COMMANDS = ("up",)
+
+HELP = """Run experiments and keep their record.
+
+Start here: `trialbook up` brings everything up on this machine and prints its address.
+"""
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"trialbook {version('trialbook')}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of `trialbook` itself."""
+
+
+def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
+    """The application with the commands `names`."""
+    app = typer.Typer(
+        name="trialbook", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+    )
+    app.callback(help=HELP)(_root)
+    for name in names:
+        import_module(f"trialbook_deploy.commands.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line. Exit code 1 with a message for what the user can mend, 2 for wrong usage."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    app = build((asked,) if asked in COMMANDS else COMMANDS)
+    try:
+        app()
+    except DeployError as error:
+        typer.echo(f"trialbook: {error}", err=True)
+        sys.exit(1)

