@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     replicas: int = 1
     signals_max_age_s: int = 90 * 24 * 3600
-    signals_max_bytes: int = 64 * 1024**3
+    signals_max_bytes: int = 16 * 1024**3
     duplicate_window_s: int = 120
 
 

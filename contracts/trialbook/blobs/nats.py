@@ -1,0 +1,134 @@
+"""A BlobStore on the BLOBS stream.
+
+A blob is uploaded under a random key (``blob.<key>.<chunk number>``), because its digest is known only at the end; the last
+message, ``blob.<sha256>.meta``, names key, size and chunk size and makes it exist. Uploading bytes that are stored already
+keeps the first copy and removes the second. Chunks are read by direct gets, several at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from trialbook import subjects
+from trialbook.blobs.memory import missing
+from trialbook.errors import TooLarge, Unavailable
+from trialbook.ids import UUIDv7Source
+from trialbook.log.api import call
+from trialbook.ports import BlobInfo
+from trialbook.streams import BLOBS
+
+CHUNK_BYTES = 256 * 1024
+IN_FLIGHT = 8
+TIMEOUT_S = 10.0
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    key: str
+    size: int
+    chunk_bytes: int
+
+
+class NatsBlobStore:
+    """Bytes in JetStream: what one service stores, every other can read, and they are replicated with the stream."""
+
+    def __init__(self, nc: Client) -> None:
+        self._nc = nc
+
+    async def put(self, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None) -> BlobInfo:
+        """See ``BlobStore.put``."""
+        key = UUIDv7Source().new()
+        try:
+            info = await self._upload(key, chunks, max_bytes)
+            if await self.stat(info.sha256) is None:
+                meta = _Meta(key, info.size, CHUNK_BYTES)
+                await self._publish(subjects.blob(info.sha256, "meta"), msgspec.json.encode(meta))
+            else:
+                await self._remove(key)
+        except BaseException:
+            await asyncio.shield(self._remove(key))
+            raise
+        return info
+
+    async def _upload(self, key: str, chunks: AsyncIterator[bytes], max_bytes: int | None) -> BlobInfo:
+        digest, size, number = hashlib.sha256(), 0, 0
+        buffer = bytearray()
+        writing: set[asyncio.Task[None]] = set()
+        async for chunk in chunks:
+            size += len(chunk)
+            if max_bytes is not None and size > max_bytes:
+                raise TooLarge("too_large", f"At most {max_bytes} bytes are accepted here.", max_bytes=max_bytes)
+            digest.update(chunk)
+            buffer += chunk
+            while len(buffer) >= CHUNK_BYTES:
+                await self._schedule(writing, subjects.blob(key, str(number)), bytes(buffer[:CHUNK_BYTES]))
+                del buffer[:CHUNK_BYTES]
+                number += 1
+        if buffer:
+            await self._schedule(writing, subjects.blob(key, str(number)), bytes(buffer))
+        await asyncio.gather(*writing)
+        return BlobInfo(sha256=digest.hexdigest(), size=size)
+
+    async def _schedule(self, writing: set[asyncio.Task[None]], subject: str, payload: bytes) -> None:
+        """Publish in the background, at most ``IN_FLIGHT`` chunks at a time."""
+        if len(writing) >= IN_FLIGHT:
+            done, _ = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                writing.discard(task)
+                task.result()
+        writing.add(asyncio.create_task(self._publish(subject, payload)))
+
+    async def _publish(self, subject: str, payload: bytes) -> None:
+        try:
+            reply = await self._nc.request(subject, payload, timeout=TIMEOUT_S, headers={"Nats-Msg-Id": subject})
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise Unavailable("blobs_unavailable", "The blob store does not answer; try again.") from error
+        answer = msgspec.json.decode(reply.data)
+        if "error" in answer:
+            raise Unavailable("blobs_unavailable", f"The blob store refused: {answer['error'].get('description')}.")
+
+    async def _remove(self, key: str) -> None:
+        await call(self._nc, f"STREAM.PURGE.{BLOBS}", {"filter": subjects.blob(key, "*")})
+
+    async def get(self, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """See ``BlobStore.get``."""
+        meta = await self._meta(sha256)
+        if meta is None:
+            raise missing(sha256)
+        stop = meta.size if end is None else min(end, meta.size)
+        first, last = start // meta.chunk_bytes, -(-stop // meta.chunk_bytes)
+        for window in range(first, last, IN_FLIGHT):
+            numbers = range(window, min(window + IN_FLIGHT, last))
+            chunks = await asyncio.gather(*(self._chunk(sha256, meta.key, number) for number in numbers))
+            for number, chunk in zip(numbers, chunks, strict=True):
+                base = number * meta.chunk_bytes
+                piece = chunk[max(0, start - base) : stop - base]
+                if piece:
+                    yield piece
+
+    async def stat(self, sha256: str) -> BlobInfo | None:
+        """See ``BlobStore.stat``."""
+        meta = await self._meta(sha256)
+        return None if meta is None else BlobInfo(sha256=sha256, size=meta.size)
+
+    async def _meta(self, sha256: str) -> _Meta | None:
+        found = await self._direct(subjects.blob(sha256, "meta"))
+        return None if found is None else msgspec.json.decode(found, type=_Meta)
+
+    async def _chunk(self, sha256: str, key: str, number: int) -> bytes:
+        chunk = await self._direct(subjects.blob(key, str(number)))
+        if chunk is None:
+            raise Unavailable("blob_damaged", f"A part of the bytes under sha256 {sha256} is missing in the store.")
+        return chunk
+
+    async def _direct(self, subject: str) -> bytes | None:
+        try:
+            reply = await self._nc.request(f"$JS.API.DIRECT.GET.{BLOBS}.{subject}", b"", timeout=TIMEOUT_S)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise Unavailable("blobs_unavailable", "The blob store does not answer; try again.") from error
+        return None if (reply.headers or {}).get("Status") == "404" else reply.data

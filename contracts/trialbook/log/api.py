@@ -1,0 +1,50 @@
+"""The few JetStream API calls we make, with errors as one type. Kept apart from nats-py's manager because several options
+of recent servers (atomic batches, direct batch reads, republish) have no place in its classes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from trialbook.errors import Unavailable
+
+API_TIMEOUT_S = 5.0
+
+
+class ApiError(Exception):
+    """The JetStream API refused: ``code`` is the server's ``err_code``."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"{description} ({code})")
+        self.code = code
+
+
+async def call(nc: Client, subject: str, body: Any = None, timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
+    """One request to ``$JS.API.<subject>``. Raises ``ApiError``, or ``Unavailable`` when JetStream does not answer."""
+    payload = b"" if body is None else msgspec.json.encode(body)
+    try:
+        reply = await nc.request(f"$JS.API.{subject}", payload, timeout=timeout_s)
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        raise Unavailable("ledger_unavailable", f"JetStream does not answer ({type(error).__name__}).") from error
+    answer: dict[str, Any] = msgspec.json.decode(reply.data)
+    if "error" in answer:
+        problem = answer["error"]
+        raise ApiError(int(problem.get("err_code", 0)), str(problem.get("description", "unknown error")))
+    return answer
+
+
+async def call_until_ready(nc: Client, subject: str, body: Any = None, wait_s: float = 15.0) -> dict[str, Any]:
+    """Like ``call``, but repeated while JetStream is still starting."""
+    deadline = asyncio.get_running_loop().time() + wait_s
+    while True:
+        try:
+            return await call(nc, subject, body, timeout_s=2.0)
+        except Unavailable:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)

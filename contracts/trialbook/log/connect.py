@@ -1,0 +1,66 @@
+"""One way to connect to NATS: endless quick reconnects, credentials in the url, problems in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+import nats
+from nats.aio.client import Client
+
+from trialbook.errors import Unavailable
+
+log = logging.getLogger(__name__)
+RECONNECT_WAIT_S = 0.25
+CONNECT_TIMEOUT_S = 2.0
+
+
+def without_password(url: str) -> str:
+    """The url as it may stand in a log."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 4222}"
+
+
+async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
+    """Connect, waiting up to ``wait_s`` seconds for the server; afterwards the client reconnects for ever.
+
+    Raises ``Unavailable`` (code ``nats_unreachable``) when nothing answers.
+    """
+    deadline = asyncio.get_running_loop().time() + wait_s
+
+    async def on_error(error: Exception) -> None:
+        log.warning("NATS: %s: %s", type(error).__name__, error)
+
+    async def on_disconnect() -> None:
+        log.warning("NATS: disconnected, reconnecting")
+
+    async def on_reconnect() -> None:
+        log.info("NATS: reconnected")
+
+    while True:
+        try:
+            return await nats.connect(
+                url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=RECONNECT_WAIT_S,
+                connect_timeout=CONNECT_TIMEOUT_S, ping_interval=5, max_outstanding_pings=2, error_cb=on_error,
+                disconnected_cb=on_disconnect, reconnected_cb=on_reconnect, allow_reconnect=True,
+                pending_size=32 * 1024 * 1024,
+            )  # fmt: skip
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(
+                    "nats_unreachable",
+                    f"No NATS server answers at {without_password(url)}: {str(error) or type(error).__name__}. "
+                    "Start one with `trialbook up`, or set TRIALBOOK_NATS_URL.",
+                ) from error
+            await asyncio.sleep(RECONNECT_WAIT_S)
+
+
+async def connected(nc: Client, timeout_s: float) -> bool:
+    """Wait until the client is connected; False when it is not after ``timeout_s`` seconds."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not nc.is_connected:
+        if nc.is_closed or asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True

@@ -1,0 +1,63 @@
+import asyncio
+
+import pytest
+from nats.aio.client import Client
+
+from trialbook import subjects
+from trialbook.log.nats import NatsEventLog
+from trialbook.log.tail import Tail
+from trialbook.testing.laws import a_part, an_aggregate
+from trialbook.testing.server import NatsServer
+
+pytestmark = pytest.mark.integration
+
+
+async def take(tail: Tail, count: int) -> list[int]:
+    seen: list[int] = []
+    async with asyncio.timeout(20):
+        while len(seen) < count:
+            seen += [m.sequence for m in await tail.next(max_messages=77)]
+    return seen
+
+
+async def test_past_and_new_messages_come_once_and_in_order(nc: Client) -> None:
+    log = NatsEventLog(nc)
+    await log.start()
+    start = await log.last_sequence()
+    await log.append([a_part(an_aggregate(), 0, 500)])
+    async with Tail(nc, "FACTS", [subjects.FACTS_ALL], start) as tail:
+        assert await take(tail, 500) == list(range(start + 1, start + 501))
+        assert await tail.next(timeout_s=0.1) == []
+        await log.append([a_part(an_aggregate(), 0, 20)])
+        assert await take(tail, 20) == list(range(start + 501, start + 521))
+    await log.close()
+
+
+async def test_filters_leave_out_the_others(nc: Client) -> None:
+    log = NatsEventLog(nc)
+    await log.start()
+    start = await log.last_sequence()
+    wanted = an_aggregate("wanted")
+    await log.append([a_part(an_aggregate("other"), 0, 3)])
+    [end] = await log.append([a_part(wanted, 0, 3)])
+    async with Tail(nc, "FACTS", [subjects.facts_of("wanted")], start) as tail:
+        assert await take(tail, 3) == [end - 2, end - 1, end]
+    await log.close()
+
+
+async def test_a_killed_server_costs_no_message_and_repeats_none(nc: Client, server: NatsServer) -> None:
+    log = NatsEventLog(nc)
+    await log.start()
+    start = await log.last_sequence()
+
+    async def write() -> None:
+        for n in range(60):
+            await log.append([a_part(an_aggregate(), 0, 10)])
+            if n == 30:
+                await server.restart()
+
+    async with Tail(nc, "FACTS", [subjects.FACTS_ALL], start) as tail:
+        writer = asyncio.create_task(write())
+        assert await take(tail, 600) == list(range(start + 1, start + 601))
+        await writer
+    await log.close()
