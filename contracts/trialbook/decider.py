@@ -16,8 +16,9 @@ E = TypeVar("E")
 class Decider(msgspec.Struct, Generic[C, S, E], frozen=True):
     """The three parts of an aggregate.
 
-    ``initial()`` is the state of something that never happened; ``decide(command, state, now)`` gives new events or raises
-    a ``Refusal``; ``evolve(state, event, at)`` folds one event, ``at`` being the envelope's time (RFC 3339 UTC).
+    ``initial()`` is the state of something that never happened; ``decide(command, state, now)`` gives new events or
+    raises a ``Refusal``; ``evolve(state, event, at)`` folds one event, ``at`` being the envelope's time (RFC 3339
+    UTC).
     """
 
     initial: Callable[[], S]

@@ -12,8 +12,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``id`` is unique and doubles as the NATS message id; ``type`` is ``<aggregate>.<name>.v<n>``; ``subject`` is
     ``<workspace>/<aggregate>/<id>``; ``time`` is RFC 3339 UTC. The lower-case extension attributes follow the
-    CloudEvents naming rule: ``actor`` who did it, ``correlationid`` the request it belongs to, ``causationid`` the event
-    or command that caused it, ``traceparent`` the W3C trace context.
+    CloudEvents naming rule: ``actor`` who did it, ``correlationid`` the request it belongs to, ``causationid`` the
+    event or command that caused it, ``traceparent`` the W3C trace context.
     """
 
     specversion: str

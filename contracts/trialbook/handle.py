@@ -61,8 +61,8 @@ class Handler:
     ) -> list[Outcome[Any]]:
         """Carry out commands on several aggregates in one atomic append: all happen or none.
 
-        Raises the refusal of the first command that is refused, or ``Conflict`` (code ``contention``) when other writers
-        were quicker four times in a row.
+        Raises the refusal of the first command that is refused, or ``Conflict`` (code ``contention``) when other
+        writers were quicker four times in a row.
         """
         loaded = dict(known or {})
         for _ in range(MAX_TRIES):

@@ -1,8 +1,8 @@
 """Typed questions to a projector and their answers, asked on ``ask.<workspace>.<NAME>`` by NATS request/reply.
 
-Every query has ``at_least``: the answer is given only when the projector has applied that fact sequence (a client reads its
-own writes), and ``at_least_signals`` likewise for SIGNALS. List cursors are opaque text. Limits are bounded by the
-projector: 1 to 1000 rows.
+Every query has ``at_least``: the answer is given only when the projector has applied that fact sequence (a client
+reads its own writes), and ``at_least_signals`` likewise for SIGNALS. List cursors are opaque text. Limits are bounded
+by the projector: 1 to 1000 rows.
 """
 
 from __future__ import annotations
@@ -67,9 +67,10 @@ class RunFacts(Query, frozen=True, kw_only=True):
 class RunLogs(Query, frozen=True, kw_only=True):
     """Log lines of a run -> LogPage, always in ascending cursor order.
 
-    Without ``after`` and ``since_us``: the newest ``limit`` lines (``before`` goes back from a cursor). With ``after``: strictly after
-    that cursor. ``since_us`` (Unix microseconds): strictly newer. For a finished run only lines up to the verdict's signal
-    sequence exist. ``level`` is the least level, ``contains`` a case-insensitive part of the message, ``attempt`` 0: all.
+    Without ``after`` and ``since_us``: the newest ``limit`` lines (``before`` goes back from a cursor). With
+    ``after``: strictly after that cursor. ``since_us`` (Unix microseconds): strictly newer. For a finished run only
+    lines up to the verdict's signal sequence exist. ``level`` is the least level, ``contains`` a case-insensitive
+    part of the message, ``attempt`` 0: all.
     """
 
     NAME = "run.logs"
@@ -177,10 +178,21 @@ class Health(Query, frozen=True, kw_only=True):
 QUERIES: dict[str, type[Query]] = {
     q.NAME: q
     for q in (
-        RunGet, RunList, RunFacts, RunLogs, RunMetrics, RunRows, RunActivity, MetricCompare, EventList, ItemGet, ItemList, Sql,
+        RunGet,
+        RunList,
+        RunFacts,
+        RunLogs,
+        RunMetrics,
+        RunRows,
+        RunActivity,
+        MetricCompare,
+        EventList,
+        ItemGet,
+        ItemList,
+        Sql,
         Health,
     )
-}  # fmt: skip
+}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,8 +217,8 @@ class LogView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):
-    """``has_more`` in the direction of reading (older lines when the newest were asked for); ``total`` counts all lines of
-    the run, whatever the filter; ``complete``: the run is finished and every line is stored.
+    """``has_more`` in the direction of reading (older lines when the newest were asked for); ``total`` counts all
+    lines of the run, whatever the filter; ``complete``: the run is finished and every line is stored.
     """
 
     items: list[LogView]
@@ -241,7 +253,9 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run has emitted in its latest attempt: rows per kind, log lines, first and last times (RFC 3339 or null)."""
+    """What one run has emitted in its latest attempt: rows per kind, log lines, first and last times (RFC 3339 or
+    null).
+    """
 
     run: str
     logs: int
@@ -285,8 +299,9 @@ class ProjectorHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The reply to a query: exactly one of ``result`` and ``error`` is there. ``facts`` and ``signals`` are the sequences
-    that were applied when it was answered. ``error`` is ``{kind, code, detail, extra}`` (see ``trialbook.errors``).
+    """The reply to a query: exactly one of ``result`` and ``error`` is there. ``facts`` and ``signals`` are the
+    sequences that were applied when it was answered. ``error`` is ``{kind, code, detail, extra}`` (see
+    ``trialbook.errors``).
 
     Binary results (arrow, csv, parquet) come as a JSON-less reply: header ``Trialbook-Media-Type``, payload the bytes.
     """

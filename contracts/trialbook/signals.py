@@ -1,8 +1,8 @@
 """Signals: what a running attempt reports. One message carries a list of records of one kind.
 
-A message is a CloudEvent of type ``run.<kind>.v1`` whose ``data`` is ``{"attempt": n, "records": [...]}``. Times are Unix
-microseconds (UTC). A record's position in the whole stream is its *cursor*: ``stream sequence << 16 | index in the
-message``; it orders all records of a run and never repeats.
+A message is a CloudEvent of type ``run.<kind>.v1`` whose ``data`` is ``{"attempt": n, "records": [...]}``. Times are
+Unix microseconds (UTC). A record's position in the whole stream is its *cursor*: ``stream sequence << 16 | index in
+the message``; it orders all records of a run and never repeats.
 """
 
 from __future__ import annotations

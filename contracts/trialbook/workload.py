@@ -84,8 +84,8 @@ class Context(Protocol):
         """Say how far the run is."""
         ...
 
-    def row(self, kind: str, index: int, data: Any, *, id: str = "") -> None:
-        """Emit one row of the table ``kind``; ``index`` counts from 1."""
+    def row(self, kind: str, index: int, data: Any, *, row_id: str = "") -> None:
+        """Emit one row of the table ``kind``; ``index`` counts from 1, ``row_id`` is its own id if it has one."""
         ...
 
     @property
@@ -106,7 +106,9 @@ class Context(Protocol):
         ...
 
     async def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
-        """Store bytes as an artifact of the run; returns the sha256. An empty ``media_type`` is guessed from the name."""
+        """Store bytes as an artifact of the run; returns the sha256. An empty ``media_type`` is guessed from the
+        name.
+        """
         ...
 
     async def child(self, workload: str, params: dict[str, Any], *, key: str, title: str = "") -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A BlobStore on the BLOBS stream.
 
-A blob is uploaded under a random key (``blob.<key>.<chunk number>``), because its digest is known only at the end; the last
-message, ``blob.<sha256>.meta``, names key, size and chunk size and makes it exist. Uploading bytes that are stored already
-keeps the first copy and removes the second. Chunks are read by direct gets, several at a time.
+A blob is uploaded under a random key (``blob.<key>.<chunk number>``), because its digest is known only at the end;
+the last message, ``blob.<sha256>.meta``, names key, size and chunk size and makes it exist. Uploading bytes that are
+stored already keeps the first copy and removes the second. Chunks are read by direct gets, several at a time.
 """
 
 from __future__ import annotations

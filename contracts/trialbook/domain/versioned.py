@@ -1,4 +1,4 @@
-"""Datasets and models: named things with immutable versions of content-addressed files. One state machine, two kinds."""
+"""Datasets and models: named things with immutable versions of content-addressed files; one state machine for both."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The few JetStream API calls we make, with errors as one type. Kept apart from nats-py's manager because several options
-of recent servers (atomic batches, direct batch reads, republish) have no place in its classes.
+"""The few JetStream API calls we make, with errors as one type. Kept apart from nats-py's manager because several
+options of recent servers (atomic batches, direct batch reads, republish) have no place in its classes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The ledger on NATS JetStream, with group commit.
 
-Appends that arrive while another one is being written share the next atomic batch (one fsync for all). A batch is refused
-as a whole when one expectation fails; its members are then appended one by one, so that only the conflicting one fails.
-A lost acknowledgement is settled by reading back: the event ids say whether our append is there.
+Appends that arrive while another one is being written share the next atomic batch (one fsync for all). A batch is
+refused as a whole when one expectation fails; its members are then appended one by one, so that only the conflicting
+one fails. A lost acknowledgement is settled by reading back: the event ids say whether our append is there.
 """
 
 from __future__ import annotations

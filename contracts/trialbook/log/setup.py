@@ -48,8 +48,9 @@ async def _create(nc: Client, name: str, wanted: dict[str, Any]) -> None:
 
 
 def _differs(wanted: dict[str, Any], present: dict[str, Any]) -> bool:
-    """Compare what we set, ignoring what the server adds; an absent member is a false one. A smaller bound on bytes stays:
-    it was chosen because the disk is small, or by an operator."""
+    """Compare what we set, ignoring what the server adds; an absent member is a false one. A smaller bound on bytes
+    stays: it was chosen because the disk is small, or by an operator.
+    """
     if 0 < present.get("max_bytes", -1) < wanted.get("max_bytes", 0):
         wanted["max_bytes"] = present["max_bytes"]
     return any(present.get(key) != value and (key in present or value) for key, value in wanted.items())

@@ -71,7 +71,9 @@ class Tail:
         await self._drop()
 
     async def next(self, max_messages: int = 5000, timeout_s: float | None = None) -> list[Message]:
-        """The next messages in order, at least one; ``[]`` when ``timeout_s`` passes first. Waits for ever by default."""
+        """The next messages in order, at least one; ``[]`` when ``timeout_s`` passes first. Waits for ever by
+        default.
+        """
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while not self._buffer:

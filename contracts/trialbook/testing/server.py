@@ -50,7 +50,7 @@ class NatsServer:
         config = self.directory / "nats.conf"
         config.write_text(CONFIG.format(port=self.port, store=self.directory / "store"))
         with (self.directory / "nats.log").open("ab") as output:
-            self.process = subprocess.Popen([find_nats_server(), "-c", str(config)], stdout=output, stderr=output)
+            self.process = subprocess.Popen([find_nats_server(), "-c", str(config)], stdout=output, stderr=output)  # noqa: S603 -- our own server
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -68,13 +68,13 @@ class NatsServer:
         os.kill(self.process.pid, number)
 
     def kill(self) -> None:
-        """kill -9 and wait for its end."""
+        """Kill -9 and wait for its end."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     async def restart(self) -> None:
-        """kill -9, then start again on the same store and port."""
+        """Kill -9, then start again on the same store and port."""
         self.kill()
         await asyncio.to_thread(self.start)

@@ -208,7 +208,24 @@ class Deleted(RunEvent, frozen=True, kw_only=True):
 
 
 EVENTS: tuple[type[RunEvent], ...] = (
-    Created, Submitted, Queued, Started, AttemptLost, AttemptFailed, StepStarted, StepCompleted, StepFailed, Checkpointed,
-    EffectRecorded, ArtifactRecorded, CancelRequested, PauseRequested, ResumeRequested, Paused, Completed, Failed, Cancelled,
+    Created,
+    Submitted,
+    Queued,
+    Started,
+    AttemptLost,
+    AttemptFailed,
+    StepStarted,
+    StepCompleted,
+    StepFailed,
+    Checkpointed,
+    EffectRecorded,
+    ArtifactRecorded,
+    CancelRequested,
+    PauseRequested,
+    ResumeRequested,
+    Paused,
+    Completed,
+    Failed,
+    Cancelled,
     Deleted,
-)  # fmt: skip
+)

@@ -9,8 +9,9 @@ import msgspec
 Priority = Literal["critical", "high", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 Isolation = Literal["inline", "task", "process", "sandbox"]
-"""``inline``: trusted, pure and tiny, executed and decided in one step on the runner's loop; ``task``: trusted asyncio code
-in the runner's process, claimed; ``process``: own process; ``sandbox``: own process without network and rights."""
+"""``inline``: trusted, pure and tiny, executed and decided in one step on the runner's loop; ``task``: trusted
+asyncio code in the runner's process, claimed; ``process``: own process; ``sandbox``: own process without network and
+rights."""
 
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):

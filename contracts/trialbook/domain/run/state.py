@@ -110,26 +110,50 @@ def _created(s: RunState, ev: e.Created, at: str) -> RunState:
 
 def _submitted(s: RunState, ev: e.Submitted, at: str) -> RunState:
     return replace(
-        s, status="queued", spec=ev.spec, digest=ev.digest, created_at=at, queued_at=at, ticket=ev.ticket,
+        s,
+        status="queued",
+        spec=ev.spec,
+        digest=ev.digest,
+        created_at=at,
+        queued_at=at,
+        ticket=ev.ticket,
         command_ids=_remember(s, ev.command_id),
-    )  # fmt: skip
+    )
 
 
 def _queued(s: RunState, ev: e.Queued, at: str) -> RunState:
     fresh = ev.reason == "retry"
     return replace(
-        s, status="queued", queued_at=at, ticket=ev.ticket, not_before="", finished_at="", error=None, result=None,
-        result_blob=None, runner="", cancel_requested=False, cancel_reason="", pause_requested=False,
-        failed_attempts=0 if fresh else s.failed_attempts, lost_attempts=0 if fresh else s.lost_attempts,
+        s,
+        status="queued",
+        queued_at=at,
+        ticket=ev.ticket,
+        not_before="",
+        finished_at="",
+        error=None,
+        result=None,
+        result_blob=None,
+        runner="",
+        cancel_requested=False,
+        cancel_reason="",
+        pause_requested=False,
+        failed_attempts=0 if fresh else s.failed_attempts,
+        lost_attempts=0 if fresh else s.lost_attempts,
         command_ids=_remember(s, ev.command_id),
-    )  # fmt: skip
+    )
 
 
 def _started(s: RunState, ev: e.Started, at: str) -> RunState:
     return replace(
-        s, status="running", attempt=ev.attempt, runner=ev.runner, started_at=at, not_before="", sandbox=ev.sandbox,
+        s,
+        status="running",
+        attempt=ev.attempt,
+        runner=ev.runner,
+        started_at=at,
+        not_before="",
+        sandbox=ev.sandbox,
         first_started_at=s.first_started_at or at,
-    )  # fmt: skip
+    )
 
 
 def _lost(s: RunState, ev: e.AttemptLost, at: str) -> RunState:
@@ -189,18 +213,33 @@ def _paused(s: RunState, ev: e.Paused, at: str) -> RunState:
 def _completed(s: RunState, ev: e.Completed, at: str) -> RunState:
     started = ev.started_at or s.started_at
     return replace(
-        s, status="completed", attempt=ev.attempt, result=ev.result, result_blob=ev.result_blob, error=None, finished_at=at,
-        started_at=started, first_started_at=s.first_started_at or started, runner=ev.runner or s.runner,
+        s,
+        status="completed",
+        attempt=ev.attempt,
+        result=ev.result,
+        result_blob=ev.result_blob,
+        error=None,
+        finished_at=at,
+        started_at=started,
+        first_started_at=s.first_started_at or started,
+        runner=ev.runner or s.runner,
         signal_sequence=ev.signal_sequence,
-    )  # fmt: skip
+    )
 
 
 def _failed(s: RunState, ev: e.Failed, at: str) -> RunState:
     started = ev.started_at or s.started_at
     return replace(
-        s, status="failed", attempt=ev.attempt, error=ev.error, finished_at=at, started_at=started,
-        first_started_at=s.first_started_at or started, runner=ev.runner or s.runner, signal_sequence=ev.signal_sequence,
-    )  # fmt: skip
+        s,
+        status="failed",
+        attempt=ev.attempt,
+        error=ev.error,
+        finished_at=at,
+        started_at=started,
+        first_started_at=s.first_started_at or started,
+        runner=ev.runner or s.runner,
+        signal_sequence=ev.signal_sequence,
+    )
 
 
 def _cancelled(s: RunState, ev: e.Cancelled, at: str) -> RunState:
@@ -218,12 +257,27 @@ def _deleted(s: RunState, ev: e.Deleted, at: str) -> RunState:
 
 
 _EVOLVE: dict[type[e.RunEvent], Callable[[RunState, Any, str], RunState]] = {
-    e.Created: _created, e.Submitted: _submitted, e.Queued: _queued, e.Started: _started, e.AttemptLost: _lost,
-    e.AttemptFailed: _attempt_failed, e.StepStarted: _step_started, e.StepCompleted: _step_ended, e.StepFailed: _step_ended,
-    e.Checkpointed: _checkpointed, e.EffectRecorded: _effect, e.ArtifactRecorded: _artifact,
-    e.CancelRequested: _cancel_requested, e.PauseRequested: _pause_requested, e.ResumeRequested: _resume_requested,
-    e.Paused: _paused, e.Completed: _completed, e.Failed: _failed, e.Cancelled: _cancelled, e.Deleted: _deleted,
-}  # fmt: skip
+    e.Created: _created,
+    e.Submitted: _submitted,
+    e.Queued: _queued,
+    e.Started: _started,
+    e.AttemptLost: _lost,
+    e.AttemptFailed: _attempt_failed,
+    e.StepStarted: _step_started,
+    e.StepCompleted: _step_ended,
+    e.StepFailed: _step_ended,
+    e.Checkpointed: _checkpointed,
+    e.EffectRecorded: _effect,
+    e.ArtifactRecorded: _artifact,
+    e.CancelRequested: _cancel_requested,
+    e.PauseRequested: _pause_requested,
+    e.ResumeRequested: _resume_requested,
+    e.Paused: _paused,
+    e.Completed: _completed,
+    e.Failed: _failed,
+    e.Cancelled: _cancelled,
+    e.Deleted: _deleted,
+}
 
 
 def evolve(state: RunState, event: e.RunEvent, at: str) -> RunState:
