@@ -13,6 +13,10 @@ LEVELS = ("debug", "info", "warning", "error")
 EXPERIMENT = "marketplace_experiment"
 
 
+class SinkFailed(Exception):
+    """The sink could not take a row; the run cannot go on, because its history would have a gap."""
+
+
 class Sink(Protocol):
     """Takes every row once, in index order within its kind, the moment it is committed. Must not block."""
 

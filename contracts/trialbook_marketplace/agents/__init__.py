@@ -1,0 +1,1 @@
+"""Customers and businesses: who decides (policies), who executes (agents), who wakes whom (wakeups)."""
