@@ -18,6 +18,9 @@ from trialbook_deploy.network import LOOPBACK, free_port, http_status, port_in_u
 SERVICE_USER = "trialbook"
 TAP_USER = "tap"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+# The server counts a stream's upper bound as storage already taken and by default owns three quarters of the free
+# disk: on a smaller disk it would refuse to create the stream of signals. `trialbook doctor` watches the real space.
+MAX_STORE_BYTES = 2**50
 
 # `sync_interval: always`: an acknowledged fact is on disk. `js_ack_fc_v2` off: its reply subjects break nats-py's
 # ordered consumers and key-value watches. Whoever connects without a name may listen to the taps and nothing else.
@@ -32,6 +35,7 @@ logtime: false
 jetstream {{
   store_dir: {store}
   sync_interval: always
+  max_file_store: {max_store}
 }}
 feature_flags {{ js_ack_fc_v2: false }}
 accounts {{
@@ -123,6 +127,7 @@ def configure(data_dir: Path, port: int) -> NatsServer:
         port=server.port,
         monitor=json.dumps(f"{LOOPBACK}:{server.monitor_port}"),
         max_payload=MAX_PAYLOAD_BYTES,
+        max_store=MAX_STORE_BYTES,
         store=json.dumps(str(directory / "store")),
         service_user=SERVICE_USER,
         tap_user=TAP_USER,

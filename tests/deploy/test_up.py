@@ -162,12 +162,14 @@ def test_a_stack_that_is_not_ready_in_time_says_what_the_gateway_says(
 def test_a_port_in_use_is_named(tmp_path: Path, services: dict[str, str], marked: Marked) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"Port {port} on 127.0.0.1 is in use. Give another --port" in up(
-            tmp_path / "a", services, "--port", port
-        ).stdout
-        assert f"Port {port} on 127.0.0.1 is in use, nats-server" in up(
-            tmp_path / "b", services, "--nats-port", port
-        ).stdout
+        assert (
+            f"Port {port} on 127.0.0.1 is in use. Give another --port"
+            in up(tmp_path / "a", services, "--port", port).stdout
+        )
+        assert (
+            f"Port {port} on 127.0.0.1 is in use, nats-server"
+            in up(tmp_path / "b", services, "--nats-port", port).stdout
+        )
 
 
 def test_an_open_door_is_refused_without_tokens(tmp_path: Path, services: dict[str, str], marked: Marked) -> None:

@@ -1,0 +1,50 @@
+"""The command line itself: help, version, wrong usage, and how little it imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from trialbook_deploy.cli import COMMANDS
+
+
+def trialbook(*arguments: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"TERM": "dumb", "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", "trialbook_deploy", *arguments], capture_output=True, text=True, timeout=30, env=env
+    )
+
+
+def test_help_names_every_command() -> None:
+    told = trialbook("--help")
+    assert told.returncode == 0
+    for name in COMMANDS:
+        assert f" {name} " in told.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    assert f"trialbook {name}" in " ".join(trialbook(name, "--help").stdout.split())
+
+
+def test_the_version_is_told() -> None:
+    assert trialbook("--version").stdout == "trialbook 0.1.0\n"
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    wrong = trialbook("up", "--port", "70000")
+    assert wrong.returncode == 2
+    assert "0<=x<=65535" in wrong.stderr
+    assert trialbook("nonsense").returncode == 2
+
+
+def test_starting_imports_no_server_library() -> None:
+    source = (
+        "import sys; from trialbook_deploy.cli import build; build(('up',)); import trialbook_deploy.up; "
+        "print([m for m in ('fastapi', 'pydantic', 'duckdb', 'pyarrow', 'nats', 'httpx', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "[]\n"
