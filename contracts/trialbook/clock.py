@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -12,6 +14,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The current time, timezone-aware, UTC, microsecond resolution."""
+        ...
+
+    def unix_us(self) -> int:
+        """The current time as Unix microseconds: the cheap form, for signals."""
         ...
 
     def monotonic(self) -> float:
@@ -25,6 +31,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Current UTC time."""
         return datetime.now(UTC)
+
+    def unix_us(self) -> int:
+        """Current time as Unix microseconds."""
+        return time.time_ns() // 1000
 
     def monotonic(self) -> float:
         """Seconds of the monotonic clock."""
@@ -45,6 +55,10 @@ class FixedClock:
     def set(self, to: datetime) -> None:
         """Move to an absolute time."""
         self._now = to
+
+    def unix_us(self) -> int:
+        """The time that was last set, as Unix microseconds."""
+        return (self._now - _EPOCH) // timedelta(microseconds=1)
 
     def monotonic(self) -> float:
         """Seconds since the start time."""

@@ -80,3 +80,8 @@ def presence(what: Literal["runner", "workload", "projector"], id_: str) -> str:
 def blob(sha256: str, part: str) -> str:
     """One part of a stored blob: ``meta`` or a chunk number."""
     return f"blob.{sha256}.{part}"
+
+
+def pull_next(stream: str, consumer: str) -> str:
+    """Where a durable consumer's next messages are asked for."""
+    return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"

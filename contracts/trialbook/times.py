@@ -11,7 +11,7 @@ _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?
 
 
 def rfc3339(moment: datetime) -> str:
-    """``2026-01-15T10:30:00.123456Z``: UTC with ``Z``, always six digits of a second, so that text order is time order."""
+    """``2026-01-15T10:30:00.123456Z``: UTC, six digits of a second always, so that text order is time order."""
     utc = moment.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds") + "Z"
 
