@@ -50,7 +50,7 @@ def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     app = build((asked,) if asked in COMMANDS else COMMANDS)
     try:
-        app()
+        app(prog_name="trialbook")
     except DeployError as error:
         typer.echo(f"trialbook: {error}", err=True)
         sys.exit(1)

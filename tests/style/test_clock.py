@@ -23,8 +23,9 @@ ASKS_THE_MACHINE = {
 }
 MODULES = ("random", "secrets")
 ALLOWED = {"random.Random"}
+JITTER = ("random.random", "random.uniform")
 CLOCKS = ("time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns", "time.sleep")
-# These wait for servers, so they measure how long; they decide nothing.
+# These wait for servers, so they measure how long and spread their retries; they decide nothing.
 WAITING = ("log", "blobs", "client", "testing")
 EXEMPT = {Path("contracts/trialbook/clock.py"), Path("contracts/trialbook/ids.py")}
 
@@ -39,7 +40,9 @@ def violations(source: Source) -> list[str]:
         name = dotted(node.func)
         head, _, rest = name.partition(".")
         full = f"{imported.get(head, head)}.{rest}" if rest else imported.get(head, head)
-        if _asks(full) or (full in CLOCKS and not waits) or (full == "random.Random" and not node.args):
+        if waits and full in (*CLOCKS, *JITTER):
+            continue
+        if _asks(full) or full in CLOCKS or (full == "random.Random" and not node.args):
             found.append(source.at(node, f"{full}() asks the machine; take it as an argument (Clock, IdSource, seed)"))
     return found
 
@@ -96,6 +99,7 @@ def test_a_question_to_the_machine_is_seen(text: str) -> None:
         ("import random\nrandom.Random(7).choice([1])", "contracts/trialbook/domain/x.py"),
         ("def f(clock): return clock.now()", "contracts/trialbook/handle.py"),
         ("import time\ntime.monotonic()", "contracts/trialbook/log/nats.py"),
+        ("import random\nrandom.random()", "contracts/trialbook/client/transport.py"),
     ],
 )
 def test_what_replays_or_waits_is_allowed(text: str, path: str) -> None:
