@@ -17,6 +17,7 @@ from trialbook.times import parse_time, rfc3339
 from trialbook.upcasts import upcast
 
 RUN = AggregateId("main", "run", "0" * 32)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)  # JSON has no others: they are written as null
 JSON = st.recursive(
     st.none()
     | st.booleans()

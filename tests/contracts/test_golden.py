@@ -1,5 +1,6 @@
-"""Histories recorded by earlier versions are read by today's code. The files are never edited: a new version of an event
-gets a new file beside the old one."""
+"""Histories recorded by earlier versions are read by today's code. The files are never edited: a new version of an
+event gets a new file beside the old one.
+"""
 
 from pathlib import Path
 

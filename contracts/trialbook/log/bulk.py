@@ -1,0 +1,177 @@
+"""Read a stream from a position to its end as quickly as the socket gives it: rebuilds, exports and audits.
+
+A connection of its own with a minimal reader of the NATS client protocol, which parses whole socket reads at once:
+several times the rate of a general client, because nothing is allocated per message but the message. For following a
+stream use ``Tail``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from trialbook.errors import Unavailable
+from trialbook.ids import UUIDv7Source
+from trialbook.log.tail import Message
+from trialbook.streams import NANO
+
+READ_BYTES = 1024 * 1024
+PULL_MESSAGES = 20_000
+CONNECT_S = 5.0
+SILENCE_S = 20.0
+
+
+class _Wire:
+    """One raw connection: send commands, get back parsed deliveries."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._rest = b""
+
+    @classmethod
+    async def open(cls, url: str) -> _Wire:
+        parts = urlsplit(url)
+        if parts.scheme != "nats":
+            raise Unavailable("bulk_unsupported", f"Bulk reads need a nats:// address, not {parts.scheme}://.")
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222, limit=READ_BYTES)
+                await reader.readline()  # INFO
+                options: dict[str, bool | int | str] = {
+                    "verbose": False,
+                    "pedantic": False,
+                    "headers": True,
+                    "no_responders": True,
+                    "protocol": 1,
+                }
+                if parts.username:
+                    options |= {"user": unquote(parts.username), "pass": unquote(parts.password or "")}
+                writer.write(b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n")
+                while (line := await reader.readline()) != b"PONG\r\n":
+                    if line.startswith(b"-ERR") or not line:
+                        raise Unavailable("nats_refused", f"NATS refused the connection: {line.decode().strip()}.")
+        except (OSError, TimeoutError) as error:
+            raise Unavailable("nats_unreachable", "NATS does not answer.") from error
+        return cls(reader, writer)
+
+    def subscribe(self, subject: str) -> None:
+        self._writer.write(f"SUB {subject} 1\r\n".encode())
+
+    def publish(self, subject: str, reply: str, payload: bytes) -> None:
+        self._writer.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n")
+
+    async def receive(self) -> list[tuple[bytes, bytes, bytes, bytes]]:
+        """The deliveries of one socket read: subject, reply, headers, payload."""
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                data = await self._reader.read(READ_BYTES)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable("ledger_unavailable", "NATS stopped answering during a bulk read.") from error
+        if not data:
+            raise Unavailable("ledger_unavailable", "NATS closed the connection during a bulk read.")
+        found, used = _parse(self._rest + data if self._rest else data, self._writer)
+        self._rest = (self._rest + data if self._rest else data)[used:]
+        return found
+
+    async def close(self) -> None:
+        self._writer.close()
+        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
+
+
+def _parse(data: bytes, writer: asyncio.StreamWriter) -> tuple[list[tuple[bytes, bytes, bytes, bytes]], int]:
+    found: list[tuple[bytes, bytes, bytes, bytes]] = []
+    position, end = 0, len(data)
+    while True:
+        line_end = data.find(b"\r\n", position)
+        if line_end < 0:
+            return found, position
+        words = data[position:line_end].split()
+        start = line_end + 2
+        if words[0] == b"HMSG" or words[0] == b"MSG":
+            with_headers = words[0] == b"HMSG"
+            size = int(words[-1])
+            if start + size + 2 > end:
+                return found, position
+            header_size = int(words[-2]) if with_headers else 0
+            reply = words[3] if len(words) == (6 if with_headers else 5) else b""
+            body = data[start + header_size : start + size]
+            found.append((words[1], reply, data[start : start + header_size], body))
+            start += size + 2
+        elif words[0] == b"PING":
+            writer.write(b"PONG\r\n")
+        elif words[0] == b"-ERR":
+            raise Unavailable("nats_refused", f"NATS refused a bulk read: {data[position:line_end].decode()}.")
+        position = start
+
+
+async def read_stream(
+    url: str, stream: str, filters: list[str], after: int, up_to: int | None = None
+) -> AsyncIterator[list[Message]]:
+    """Batches of messages with ``after < sequence <= up_to`` in order, to ``up_to`` or to the present end.
+
+    Raises ``Unavailable`` when the server goes away or a gap is seen; read again from the last sequence then.
+    """
+    wire = await _Wire.open(url)
+    try:
+        async for batch in _read(wire, stream, filters, after, up_to):
+            yield batch
+    finally:
+        await wire.close()
+
+
+async def _read(
+    wire: _Wire, stream: str, filters: list[str], after: int, up_to: int | None
+) -> AsyncIterator[list[Message]]:
+    name = UUIDv7Source().new()
+    inbox = f"_INBOX.{name}"
+    wire.subscribe(f"{inbox}.*")
+    config = {
+        "name": name, "filter_subjects": filters, "deliver_policy": "by_start_sequence", "opt_start_seq": after + 1,
+        "ack_policy": "none", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 30 * NANO,
+    }  # fmt: skip
+    create = {"stream_name": stream, "config": config, "action": "create"}
+    wire.publish(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", f"{inbox}.created", msgspec.json.encode(create))
+    next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
+    pull = msgspec.json.encode({"batch": PULL_MESSAGES, "no_wait": True})
+    expected, wanted = 0, 0
+    while True:
+        batch: list[Message] = []
+        ended = False
+        for subject, reply, headers, body in await wire.receive():
+            if subject.startswith(inbox.encode()):
+                if subject.endswith(b".created"):
+                    _check_created(body)
+                    wire.publish(next_subject, f"{inbox}.pull", pull)
+                    wanted = PULL_MESSAGES
+                elif headers.startswith((b"NATS/1.0 404", b"NATS/1.0 408")):
+                    ended = True
+                else:
+                    raise Unavailable("ledger_unavailable", f"A bulk read was ended: {headers[:80].decode()!r}.")
+                continue
+            tokens = reply.split(b".")
+            expected += 1
+            if int(tokens[-3]) != expected:
+                raise Unavailable("ledger_unavailable", "A bulk read lost messages; read again.")
+            sequence = int(tokens[-4])
+            if up_to is not None and sequence > up_to:
+                ended = True
+                break
+            wanted -= 1
+            batch.append(Message(sequence, subject.decode(), body, int(tokens[-2])))
+            ended = sequence == up_to or tokens[-1] == b"0"
+        if batch:
+            yield batch
+        if ended:
+            return
+        if expected and wanted <= PULL_MESSAGES // 2:
+            wire.publish(next_subject, f"{inbox}.pull", pull)
+            wanted += PULL_MESSAGES
+
+
+def _check_created(body: bytes) -> None:
+    answer = msgspec.json.decode(body)
+    if "error" in answer:
+        raise Unavailable("ledger_unavailable", f"JetStream refused a bulk read: {answer['error'].get('description')}.")
