@@ -43,7 +43,7 @@ def test_wrong_usage_is_exit_code_2() -> None:
 
 def test_starting_imports_no_server_library() -> None:
     source = (
-        "import sys; from trialbook_deploy.cli import build; build(('up',)); import trialbook_deploy.up; "
+        "import sys; from trialbook_deploy.cli import build; build(('up',)); import trialbook_deploy.keeper; "
         "print([m for m in ('fastapi', 'pydantic', 'duckdb', 'pyarrow', 'nats', 'httpx', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=30)

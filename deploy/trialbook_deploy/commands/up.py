@@ -44,7 +44,7 @@ def up(
     from trialbook_deploy.state import default_data_dir
     from trialbook_deploy.up import UpOptions, run
 
-    code = run(
+    run(
         UpOptions(
             data_dir=data_dir or default_data_dir(),
             host=host,
@@ -58,7 +58,6 @@ def up(
             log_level=log_level,
         )
     )
-    raise typer.Exit(code)
 
 
 def register(app: typer.Typer) -> None:
