@@ -1,0 +1,43 @@
+"""``python -m trialbook_gateway``: serve HTTP. Settings come from the environment."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+
+from trialbook_gateway.app import create_app
+from trialbook_gateway.settings import Settings, from_environment
+
+DRAIN_S = 8
+
+
+def server(settings: Settings) -> uvicorn.Server:
+    """The configured server. Live connections are closed when it stops, after at most 8 seconds."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
+            ws="websockets-sansio", log_level=settings.log_level, access_log=False, server_header=False,
+            proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_graceful_shutdown=DRAIN_S, ws_max_size=settings.live_frame_bytes, ws_per_message_deflate=False,
+            lifespan="on", backlog=4096,
+        )
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    try:
+        settings = from_environment()
+    except ValueError as error:
+        sys.stderr.write(f"trialbook gateway: {error}\n")
+        return 2
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    running = server(settings)
+    running.run()
+    return 0 if running.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

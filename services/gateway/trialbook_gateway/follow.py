@@ -1,0 +1,45 @@
+"""A background task that feeds every message of a stream to a function, and says when it has caught up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from nats.aio.client import Client
+
+from trialbook.log.tail import Message, Tail
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Follows one stream from its beginning for as long as the gateway lives."""
+
+    def __init__(self, nc: Client, stream: str, filters: list[str], apply: Callable[[Message], None]) -> None:
+        self._tail = Tail(nc, stream, filters, after=0)
+        self._apply, self._stream = apply, stream
+        self._task: asyncio.Task[None] | None = None
+        self.caught_up = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._task = asyncio.create_task(self._run(), name=f"follow-{self._stream}")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        async with self._tail as tail:
+            while True:
+                batch = await tail.next(timeout_s=0.5)
+                for message in batch:
+                    try:
+                        self._apply(message)
+                    except ValueError as error:  # poison from outside must not end the following
+                        log.warning("unreadable message %d of %s: %s", message.sequence, self._stream, error)
+                if tail.pending == 0:
+                    self.caught_up.set()

@@ -1,0 +1,67 @@
+"""Limits on what a client may send, as pure ASGI: size of bodies (also chunked ones), characters and size of URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trialbook.errors import Refusal
+from trialbook_gateway.problems import HttpRefusal, problem
+
+Render = Callable[[Scope, Refusal], Response]
+MAX_QUERY_BYTES = 16 * 1024
+
+
+def too_large(max_bytes: int) -> HttpRefusal:
+    """The refusal of a body."""
+    return HttpRefusal(413, "body_too_large", f"At most {max_bytes} bytes are accepted here.", max_bytes=max_bytes)
+
+
+def fault_of_url(scope: Scope) -> HttpRefusal | None:
+    """A refusal for a URL with NUL or an oversized query, else None."""
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+        return HttpRefusal(422, "invalid_text", "NUL characters are not allowed in URLs.")
+    if len(scope["query_string"]) > MAX_QUERY_BYTES:
+        return HttpRefusal(414, "query_too_long", f"The query may have at most {MAX_QUERY_BYTES} bytes.")
+    return None
+
+
+class BodyLimit:
+    """Refuses bodies over ``max_bytes(scope)`` bytes; ``render`` gives the refusal the shape of its API."""
+
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[Scope], int], render: Render = problem) -> None:
+        self._app, self._max_bytes, self._render = app, max_bytes, render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._max_bytes(scope)
+        fault = fault_of_url(scope) or _announced(scope, limit)
+        if fault is not None:
+            await self._render(scope, fault)(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > limit:
+                    raise too_large(limit)  # the app that reads the body renders it like every refusal
+            return message
+
+        await self._app(scope, counted, send)
+
+
+def _announced(scope: Scope, limit: int) -> HttpRefusal | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                return HttpRefusal(400, "malformed_header", "Content-Length is not a number.")
+            return too_large(limit) if int(value) > limit else None
+    return None

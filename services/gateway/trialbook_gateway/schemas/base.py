@@ -1,0 +1,39 @@
+"""Shared parts of request models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SEQUENCE_MAX = (1 << 47) - 1
+CURSOR_MAX = (1 << 63) - 1
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=255)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+Title = Annotated[str, Field(max_length=500)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Body(BaseModel):
+    """A request body: types are not coerced, unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class QueryModel(BaseModel):
+    """Query parameters: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workspace: Annotated[Slug | None, Field(description="Instead of the header Trialbook-Workspace.")] = None
+
+
+class Consistent(QueryModel):
+    """Parameters of reads that may have to wait for a fact."""
+
+    at_least: Annotated[
+        int, Field(ge=0, le=SEQUENCE_MAX, description="Answer only when this ledger sequence is projected.")
+    ] = 0

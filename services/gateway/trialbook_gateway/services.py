@@ -1,0 +1,123 @@
+"""Everything the routes work with, in one object that is built at start and closed at the end."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import Request
+from nats.aio.client import Client
+from starlette.requests import HTTPConnection
+
+from trialbook.asking import NatsAsk
+from trialbook.blobs.nats import NatsBlobStore
+from trialbook.clock import Clock, SystemClock
+from trialbook.envelope import AggregateId, Metadata
+from trialbook.handle import Handler
+from trialbook.ids import IdSource, UUIDv7Source, parse_slug
+from trialbook.log.nats import NatsEventLog, connect
+from trialbook.log.setup import ensure_streams
+from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
+from trialbook_gateway.directory import Directory
+from trialbook_gateway.settings import Settings
+from trialbook_gateway.telemetry import Telemetry
+from trialbook_gateway.validation import Validators
+from trialbook_gateway.verdicts import Verdicts
+from trialbook_gateway.workspaces import Workspaces
+
+SOURCE = "trialbook/gateway"
+WORKSPACE_HEADER = "Trialbook-Workspace"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, in which workspace, and for which request."""
+
+    principal: Principal
+    workspace: str
+    request_id: str
+    traceparent: str
+
+    @property
+    def meta(self) -> Metadata:
+        """What the facts of this request say about their cause."""
+        return Metadata(
+            source=SOURCE, actor=self.principal.actor, correlation=self.request_id, traceparent=self.traceparent
+        )
+
+    def aggregate(self, kind: str, id_: str) -> AggregateId:
+        """An aggregate in the caller's workspace."""
+        return AggregateId(self.workspace, kind, id_)
+
+
+class Services:
+    """Connections, caches and adapters. ``start`` before and ``close`` after use."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None, ids: IdSource | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.ids: IdSource = ids or UUIDv7Source()
+        self.authenticator = Authenticator(settings.tokens)
+        self.telemetry = Telemetry()
+        self.validators = Validators()
+        self.started = False
+
+    async def start(self) -> None:
+        """Connect, make sure that streams and the default workspace exist, begin to follow. Raises ``Unavailable``."""
+        settings = self.settings
+        self.nc: Client = await connect(settings.nats_url, name="trialbook-gateway")
+        await ensure_streams(self.nc)
+        self.log = NatsEventLog(self.nc)
+        await self.log.start()
+        self.handler = Handler(self.log, self.clock, self.ids)
+        self.ask = NatsAsk(self.nc)
+        self.blobs = NatsBlobStore(self.nc)
+        self.directory = Directory(self.nc, self.clock)
+        self.workspaces = Workspaces(self.nc, self.handler)
+        self.verdicts = Verdicts(self.nc)
+        await self.workspaces.ensure(settings.default_workspace, Metadata(source=SOURCE, actor="gateway"))
+        self.directory.start()
+        self.workspaces.start()
+        await self.verdicts.start()
+        self.started = True
+
+    async def close(self) -> None:
+        """Stop following, finish what is being written, disconnect."""
+        self.started = False
+        await self.verdicts.close()
+        await self.directory.close()
+        await self.workspaces.close()
+        await self.log.close()
+        await self.nc.close()
+
+    async def caller(self, request: HTTPConnection) -> Caller:
+        """Principal and workspace of a request (header or query, default the default workspace).
+
+        Raises ``Invalid``, ``Forbidden``, or ``NotFound`` (code ``workspace_not_found``).
+        """
+        given = request.headers.get(WORKSPACE_HEADER) or request.query_params.get("workspace")
+        return await self.caller_in(request, given or self.settings.default_workspace)
+
+    async def caller_in(self, request: HTTPConnection, workspace: str) -> Caller:
+        """As ``caller``, in a workspace chosen by a dialect."""
+        parse_slug(workspace, "workspace")
+        caller = self.anywhere(request, workspace)
+        caller.principal.may_use(workspace)
+        await self.workspaces.require(workspace)
+        return caller
+
+    def anywhere(self, request: HTTPConnection, workspace: str = "_") -> Caller:
+        """The caller of a route that belongs to no workspace."""
+        state = request.scope.get("state", {})
+        return Caller(
+            state.get("principal", ANONYMOUS), workspace, state.get("request_id", ""), state.get("traceparent", "")
+        )
+
+
+def services_of(request: HTTPConnection) -> Services:
+    """The services of the app that serves a request."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def caller_of(request: Request) -> tuple[Services, Caller]:
+    """What nearly every route begins with."""
+    services = services_of(request)
+    return services, await services.caller(request)
