@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 
 from tests.deploy.conftest import Marked, write_service
@@ -207,3 +208,51 @@ async def test_a_stack_keeps_its_data_over_a_restart(tmp_path: Path, services: d
         await stack.start()
         assert (stack.data_dir / "nats" / "password").read_text() == password
         assert stack.state.ready
+
+
+async def test_a_second_signal_stops_at_once(tmp_path: Path, services: dict[str, str], marked: Marked) -> None:
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()"
+    write_service(Path(services["PYTHONPATH"]), "projector", deaf)
+    async with Stack(tmp_path / "data", env=services) as stack:
+        await asyncio.sleep(0.5)  # so that the projector has become deaf
+        stack.kill("front", signal.SIGINT)
+        await asyncio.sleep(0.5)
+        assert any("trialbook_projector" in line for line in marked.pids().values())
+        stack.kill("front", signal.SIGINT)
+        await until_gone(marked, 2.0)
+
+
+async def test_a_store_that_cannot_be_recovered_ends_the_start(tmp_path: Path, services: dict[str, str]) -> None:
+    async with Stack(tmp_path / "data", env=services) as stack:
+        client = await nats.connect(stack.nats_url)
+        await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
+        await client.close()
+    (meta,) = (tmp_path / "data" / "nats" / "store").rglob("meta.inf")
+    meta.write_text("{}")
+    ended = up(tmp_path / "data", services)
+    assert ended.returncode == 1
+    assert "nats-server cannot recover its store" in ended.stdout
+    assert "KEPT" in ended.stdout
+
+
+def test_a_nats_server_that_cannot_start_ends_the_start(tmp_path: Path, services: dict[str, str]) -> None:
+    (tmp_path / "data" / "nats").mkdir(parents=True)
+    (tmp_path / "data" / "nats" / "store").write_text("a file")
+    ended = up(tmp_path / "data", services)
+    assert ended.returncode == 1
+    assert "storage directory is not a directory" in ended.stdout
+
+
+def test_a_program_beside_the_stack_is_run_to_its_end(tmp_path: Path, services: dict[str, str]) -> None:
+    source = (
+        "import asyncio, io, os, sys\n"
+        "from trialbook_deploy.output import PrefixedOutput\n"
+        "from trialbook_deploy.supervise import Supervisor\n"
+        "async def main():\n"
+        "    supervisor = Supervisor(PrefixedOutput(sys.stderr, []), os.pipe()[0])\n"
+        "    program = (sys.executable, '-c', 'import os; print(os.environ[\"SAYS\"]); raise SystemExit(7)')\n"
+        "    print(await supervisor.run_once('one', program, os.environ | {'SAYS': 'hello'}), supervisor.pids())\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-u", "-c", source], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "hello\n7 {}\n"
