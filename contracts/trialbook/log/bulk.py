@@ -22,6 +22,7 @@ READ_BYTES = 1024 * 1024
 PULL_MESSAGES = 20_000
 CONNECT_S = 5.0
 SILENCE_S = 20.0
+_PULL = msgspec.json.encode({"batch": PULL_MESSAGES, "no_wait": True})
 
 
 class _Wire:
@@ -125,53 +126,69 @@ async def read_stream(
 async def _read(
     wire: _Wire, stream: str, filters: list[str], after: int, up_to: int | None
 ) -> AsyncIterator[list[Message]]:
-    name = UUIDv7Source().new()
-    inbox = f"_INBOX.{name}"
-    wire.subscribe(f"{inbox}.*")
-    config = {
-        "name": name, "filter_subjects": filters, "deliver_policy": "by_start_sequence", "opt_start_seq": after + 1,
-        "ack_policy": "none", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 30 * NANO,
-    }  # fmt: skip
-    create = {"stream_name": stream, "config": config, "action": "create"}
-    wire.publish(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", f"{inbox}.created", msgspec.json.encode(create))
-    next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
-    pull = msgspec.json.encode({"batch": PULL_MESSAGES, "no_wait": True})
-    expected, wanted = 0, 0
-    while True:
-        batch: list[Message] = []
-        ended = False
-        for subject, reply, headers, body in await wire.receive():
-            if subject.startswith(inbox.encode()):
-                if subject.endswith(b".created"):
-                    _check_created(body)
-                    wire.publish(next_subject, f"{inbox}.pull", pull)
-                    wanted = PULL_MESSAGES
-                elif headers.startswith((b"NATS/1.0 404", b"NATS/1.0 408")):
-                    ended = True
-                else:
-                    raise Unavailable("ledger_unavailable", f"A bulk read was ended: {headers[:80].decode()!r}.")
-                continue
-            tokens = reply.split(b".")
-            expected += 1
-            if int(tokens[-3]) != expected:
-                raise Unavailable("ledger_unavailable", "A bulk read lost messages; read again.")
-            sequence = int(tokens[-4])
-            if up_to is not None and sequence > up_to:
-                ended = True
-                break
-            wanted -= 1
-            batch.append(Message(sequence, subject.decode(), body, int(tokens[-2])))
-            ended = sequence == up_to or tokens[-1] == b"0"
+    reading = _Reading(wire, stream, up_to)
+    reading.create(filters, after)
+    while not reading.ended:
+        batch = [m for delivery in await wire.receive() if (m := reading.take(*delivery)) is not None]
         if batch:
             yield batch
-        if ended:
+        reading.pull()
+
+
+class _Reading:
+    """One consumer's state: what was asked for and what has come."""
+
+    def __init__(self, wire: _Wire, stream: str, up_to: int | None) -> None:
+        self.ended = False
+        self._wire, self._stream, self._up_to = wire, stream, up_to
+        self._name = UUIDv7Source().new()
+        self._inbox = f"_INBOX.{self._name}"
+        self._prefix = self._inbox.encode()
+        self._delivered, self._wanted, self._created = 0, 0, False
+
+    def create(self, filters: list[str], after: int) -> None:
+        """Ask for the consumer; its answer comes like a delivery."""
+        self._wire.subscribe(f"{self._inbox}.*")
+        config = {
+            "name": self._name, "filter_subjects": filters, "deliver_policy": "by_start_sequence",
+            "opt_start_seq": after + 1, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,
+            "inactive_threshold": 30 * NANO,
+        }  # fmt: skip
+        body = msgspec.json.encode({"stream_name": self._stream, "config": config, "action": "create"})
+        self._wire.publish(f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._name}", f"{self._inbox}.created", body)
+
+    def pull(self) -> None:
+        """Ask for more before the last pull is used up."""
+        if self.ended or not self._created or self._wanted > PULL_MESSAGES // 2:
             return
-        if expected and wanted <= PULL_MESSAGES // 2:
-            wire.publish(next_subject, f"{inbox}.pull", pull)
-            wanted += PULL_MESSAGES
+        self._wire.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", f"{self._inbox}.pull", _PULL)
+        self._wanted += PULL_MESSAGES
 
+    def take(self, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> Message | None:
+        """The message of a delivery; None for the server's notices and beyond the end."""
+        if self.ended:
+            return None
+        if subject.startswith(self._prefix):
+            self._notice(subject, headers, body)
+            return None
+        tokens = reply.split(b".")
+        self._delivered += 1
+        if int(tokens[-3]) != self._delivered:
+            raise Unavailable("ledger_unavailable", "A bulk read lost messages; read again.")
+        sequence = int(tokens[-4])
+        self._wanted -= 1
+        self.ended = tokens[-1] == b"0" or (self._up_to is not None and sequence >= self._up_to)
+        if self._up_to is not None and sequence > self._up_to:
+            return None
+        return Message(sequence, subject.decode(), body, int(tokens[-2]))
 
-def _check_created(body: bytes) -> None:
-    answer = msgspec.json.decode(body)
-    if "error" in answer:
-        raise Unavailable("ledger_unavailable", f"JetStream refused a bulk read: {answer['error'].get('description')}.")
+    def _notice(self, subject: bytes, headers: bytes, body: bytes) -> None:
+        if subject.endswith(b".created"):
+            answer = msgspec.json.decode(body) if body else {"error": {"description": "JetStream does not answer"}}
+            if "error" in answer:
+                raise Unavailable("ledger_unavailable", f"A bulk read was refused: {answer['error']['description']}.")
+            self._created = True
+        elif headers.startswith((b"NATS/1.0 404", b"NATS/1.0 408")):
+            self.ended = True
+        else:
+            raise Unavailable("ledger_unavailable", f"A bulk read was ended: {headers[:80].decode()!r}.")

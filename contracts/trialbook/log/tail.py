@@ -54,7 +54,7 @@ class Tail:
         """Messages that were waiting in the server behind the last one received."""
         self._received = after
         self._consumer_sequence = 0
-        self._buffer: deque[Message] = deque()  # bounded by the two pulls that may be outstanding
+        self._buffer: deque[Message] = deque()  # bounded: by the two pulls that may be outstanding
         self._arrived = asyncio.Event()
         self._pulls: dict[str, int] = {}
         self._pull_number = 0
