@@ -69,7 +69,7 @@ def export_sqlite(path: Path, history: History) -> dict[str, int]:
 
 def read_sqlite(path: Path) -> History:
     """The history in an exported file; raises ``sqlite3.Error`` or ``msgspec.DecodeError`` for another file."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(path.resolve().as_uri() + "?mode=ro", uri=True)) as database:
         return History(*([_row(values) for values in database.execute(_SELECT[table])] for table in _SELECT))
 
 

@@ -11,7 +11,8 @@ from trialbook_marketplace.models import Customer
 _ITEMS_LINE = re.compile(r"^[ \t]*items wanted:(.*)$", re.IGNORECASE | re.MULTILINE)
 _AMENITIES_LINE = re.compile(r"^[ \t]*amenities required:(.*)$", re.IGNORECASE | re.MULTILINE)
 _TIMES = r"[x\u00d7]"
-_WANTED = re.compile(rf"(?:^|;)\s*(?:(\d{{1,6}})\s*{_TIMES}\s+)?(.+?)\s*(?=;\s*\d{{1,6}}\s*{_TIMES}\s|;?\s*$)")
+_COUNTED = re.compile(rf"\s*(\d{{1,6}})\s*{_TIMES}\s+")
+_MAX_PARTS = 4  # a name may itself hold up to three semicolons
 _DISCLOSED = re.compile(r"^\s*(.+?)\s*=\s*(yes|no)\s*$", re.IGNORECASE)
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NUMBER_WORDS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
@@ -85,11 +86,25 @@ class MenuReader:
 
     def _listed(self, line: str) -> dict[str, int]:
         found: dict[str, int] = {}
-        for count, wanted in _WANTED.findall(line):
-            name = self._exact.get(_collapsed(wanted)) or self._alike.get(_key(wanted))
-            if name is not None:
-                found[name] = found.get(name, 0) + (int(count) if count else 1)
+        parts = line.split(";")
+        at = 0
+        while at < len(parts):
+            for end in range(min(at + _MAX_PARTS, len(parts)), at, -1):
+                name, count = self._entry(";".join(parts[at:end]))
+                if name is not None:
+                    found[name] = found.get(name, 0) + count
+                    at = end
+                    break
+            else:
+                at += 1
         return found
+
+    def _entry(self, text: str) -> tuple[str | None, int]:
+        """``2 x Taco`` as the item on the menu, if any, and its count."""
+        counted = _COUNTED.match(text)
+        wanted = text[counted.end() :] if counted else text
+        name = self._exact.get(_collapsed(wanted)) or self._alike.get(_key(wanted))
+        return name, int(counted[1]) if counted else 1
 
     def _mentioned(self, text: str) -> dict[str, int]:
         prose = _collapsed(text)

@@ -20,7 +20,7 @@ class Session:
         self.wakeups = wakeups
         self._market = market
         self._clock = clock
-        self._last_index = 0
+        self._fetched = 0
 
     def log(self, level: str, message: str, data: dict[str, object] | None = None) -> None:
         """Write a log entry under the agent's id."""
@@ -45,10 +45,10 @@ class Session:
 
     def fetch_new(self) -> list[Received]:
         """Every message not fetched before, oldest first."""
-        result = self.execute(FetchMessages(after_index=self._last_index or None))
+        # An offset, not the last index seen: the inbox only grows at its end, and indices, unlike counts, depend on
+        # what other agents did in the meantime.
+        result = self.execute(FetchMessages(offset=self._fetched or None))
         messages = msgspec.convert(result.content["messages"], list[Received])
-        # Indices grow in commit order, so the newest index seen stands for the whole set of those seen.
-        if messages:
-            self._last_index = messages[-1].index
+        self._fetched += len(messages)
         self.wakeups.collected(self.agent_id)
         return messages

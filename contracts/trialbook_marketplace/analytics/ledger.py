@@ -99,7 +99,7 @@ def _add_message(
     ledger: Ledger, offered: dict[tuple[str, str, str], OrderProposal], row: Row, parameters: dict[str, Any]
 ) -> None:
     sender, recipient = parameters["from_agent_id"], parameters["to_agent_id"]
-    message: Message = msgspec.convert(parameters["message"], Message)  # type: ignore[arg-type]  # a union of structs
+    message: Message = msgspec.convert(parameters["message"], Message)
     ledger.messages.append(Exchange(row["index"], row["id"], row["created_at"], sender, recipient, message))
     if isinstance(message, OrderProposal):
         offered[sender, message.id, recipient] = message

@@ -202,13 +202,15 @@ class Market:
 
 def _fetch(agent: _Agent, action: FetchMessages) -> ActionResult:
     start = bisect_right(agent.indices, action.after_index) if action.after_index is not None else 0
+    skipped = action.offset or 0
+    if action.from_agent_id is None and action.after is None:
+        start, skipped = start + skipped, 0
     found = [
         (index, sent)
         for index, sent in zip(agent.indices[start:], agent.inbox[start:], strict=True)
         if (action.from_agent_id is None or sent.from_agent_id == action.from_agent_id)
         and (action.after is None or sent.created_at > action.after)
-    ]
-    found = found[action.offset or 0 :]
+    ][skipped:]
     page = found if action.limit is None else found[: action.limit]
     messages = [
         {
