@@ -1,0 +1,42 @@
+"""``python -m trialbook_runner``: settings from the environment, fork server first, then the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from functools import partial
+
+from trialbook.errors import Refusal
+from trialbook_runner.execute.child import child_main
+from trialbook_runner.execute.zygote import start_zygote
+from trialbook_runner.registry import load_registry
+from trialbook_runner.settings import THREAD_LIMITS, settings_from
+
+
+def main() -> int:
+    """Run a runner; returns the exit code (2: wrong settings or no server)."""
+    try:
+        settings = settings_from(os.environ)
+    except Refusal as refusal:
+        sys.stderr.write(f"trialbook runner: {refusal.detail}\n")
+        return 2
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    ours = [name for name in THREAD_LIMITS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    registry = load_registry()
+    for name in ours:
+        del os.environ[name]
+    zygote = start_zygote(partial(child_main, registry.workloads))
+    from trialbook_runner.app import run_app  # after the fork: it needs nothing of this
+
+    try:
+        return asyncio.run(run_app(settings, registry, zygote))
+    except Refusal as refusal:
+        sys.stderr.write(f"trialbook runner: {refusal.detail}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The composition of a runner and its life: connect, claim, execute, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+from trialbook.blobs.nats import NatsBlobStore
+from trialbook.clock import SystemClock
+from trialbook.handle import Handler
+from trialbook.ids import UUIDv7Source
+from trialbook.log.nats import NatsEventLog, connect
+from trialbook.log.setup import ensure_streams
+from trialbook_runner.announce import Announcer
+from trialbook_runner.attempt import Parts
+from trialbook_runner.children import Children
+from trialbook_runner.claim import Pool
+from trialbook_runner.dispatch import Dispatcher
+from trialbook_runner.emit import SignalPublisher
+from trialbook_runner.endings import Endings
+from trialbook_runner.execute.spawner import Spawner
+from trialbook_runner.leases import Leases
+from trialbook_runner.notices import follow_notices
+from trialbook_runner.registry import Registry
+from trialbook_runner.settings import Settings
+from trialbook_runner.workdir import Workdirs
+
+log = logging.getLogger(__name__)
+KILL_S = 1.0
+"""What is left of the drain time for attempts that did not end: they are killed and given back."""
+
+
+async def run_app(settings: Settings, registry: Registry, zygote: socket.socket) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code (1: a part of the runner failed, start it again)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = Runner(settings, registry, zygote)
+    try:
+        await runner.start()
+        return await runner.until(stop)
+    finally:
+        await runner.close()
+
+
+class Runner:
+    """All parts of one runner."""
+
+    def __init__(self, settings: Settings, registry: Registry, zygote: socket.socket) -> None:
+        self._settings, self._registry = settings, registry
+        self._id = UUIDv7Source().new()
+        self._source = f"trialbook/runner/{settings.name}"
+        self._spawner = Spawner(zygote)
+        self._clock = SystemClock()
+        self._publisher = SignalPublisher(settings.nats_url, self._source, self._clock)
+        self._workdirs = Workdirs(settings.data_dir, self._id)
+        self._services: list[asyncio.Task[None]] = []
+        self._pools: list[Pool] = []
+
+    async def start(self) -> None:
+        """Connect and begin to claim. Raises ``Unavailable`` when there is no server."""
+        settings = self._settings
+        self._nc = nc = await connect(settings.nats_url, name=self._source)
+        await ensure_streams(nc)
+        self._log = event_log = NatsEventLog(nc)
+        await event_log.start()
+        await self._publisher.start()
+        handler = Handler(event_log, self._clock, UUIDv7Source())
+        self._endings = Endings(nc, event_log, handler)
+        leases = Leases(nc, self._clock, settings.lease_s)
+        self._parts = parts = Parts(
+            settings=settings, source=self._source, handler=handler, blobs=NatsBlobStore(nc), registry=self._registry,
+            publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
+            children=Children(handler, self._endings, self._registry, self._source), attempts={},
+        )  # fmt: skip
+        dispatcher = Dispatcher(parts)
+        self._pools = [
+            Pool(nc, name, slots, leases, self._clock, dispatcher.handle) for name, slots in settings.pools.items()
+        ]
+        self._announcer = Announcer(nc, parts, self._id, self._pools)
+        after = await event_log.last_sequence()
+        for work in (
+            leases.run(), follow_notices(nc, after, parts.attempts), self._announcer.run(), self._fork_server(),
+            *(pool.run() for pool in self._pools),
+        ):  # fmt: skip
+            self._serve(work)
+        slots = ", ".join(f"{pool.name}={pool.slots}" for pool in self._pools)
+        log.info("runner %s is ready (%s; %d workloads)", settings.name, slots, len(self._registry.workloads))
+
+    def _serve(self, work: Coroutine[Any, Any, None]) -> None:
+        self._services.append(asyncio.create_task(work))
+
+    async def _fork_server(self) -> None:
+        await self._spawner.lost.wait()
+        raise RuntimeError("the fork server has ended")
+
+    async def until(self, stop: asyncio.Event) -> int:
+        """Serve until told to stop, then drain; returns the exit code."""
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({stopping, *self._services}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in done if task is not stopping]
+        for task in failed:
+            log.critical("the runner stops because a part of it failed", exc_info=task.exception())
+        stopping.cancel()
+        await self._drain()
+        return 1 if failed else 0
+
+    async def _drain(self) -> None:
+        """Let attempts end or pause; give back what did not, so that another runner takes over at once."""
+        self._announcer.state = "draining"
+        await self._announcer.beat()
+        for pool in self._pools:
+            pool.close()
+        for attempt in list(self._parts.attempts.values()):
+            attempt.control.ask_release()
+        try:
+            async with asyncio.timeout(max(0.0, self._settings.drain_s - KILL_S)):
+                for pool in self._pools:
+                    await pool.idle()
+        except TimeoutError:
+            log.info("giving back %d attempts", sum(pool.busy for pool in self._pools))
+        for pool in self._pools:
+            await pool.abandon()
+        self._announcer.state = "stopped"
+        await self._announcer.beat()
+
+    async def close(self) -> None:
+        """End all parts; idempotent."""
+        for task in self._services:
+            task.cancel()
+        await asyncio.gather(*self._services, return_exceptions=True)
+        self._spawner.close()
+        await self._publisher.close()
+        if hasattr(self, "_endings"):
+            await self._endings.close()
+        if hasattr(self, "_log"):
+            await self._log.close()
+        if hasattr(self, "_nc"):
+            await self._nc.flush()
+            await self._nc.close()
+        self._workdirs.close()

@@ -1,0 +1,224 @@
+"""One attempt from claim to verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import nats.errors
+
+from trialbook.clock import Clock
+from trialbook.domain.run import RunState
+from trialbook.domain.run import commands as c
+from trialbook.envelope import AggregateId
+from trialbook.errors import Refusal
+from trialbook.handle import Handler, Loaded, Outcome
+from trialbook.ports import BlobStore
+from trialbook.times import parse_time
+from trialbook.workload import Workload
+from trialbook_runner.blobs import load_value, store_value
+from trialbook_runner.children import Children
+from trialbook_runner.emit import SignalPublisher, SignalStream
+from trialbook_runner.entry import Entry, caused_by, known_from, run_of
+from trialbook_runner.execute.ending import Control
+from trialbook_runner.execute.failures import Stale, failed
+from trialbook_runner.execute.process import ProcessExecution
+from trialbook_runner.execute.spawner import Spawner
+from trialbook_runner.execute.task import TaskExecution
+from trialbook_runner.execute.wire import Job, Verdict
+from trialbook_runner.facts import AttemptFacts
+from trialbook_runner.leases import Leases
+from trialbook_runner.operations import Operations
+from trialbook_runner.registry import Registry
+from trialbook_runner.settings import Settings
+from trialbook_runner.workdir import Workdirs
+
+log = logging.getLogger(__name__)
+ACK_RETRY_S = 0.25
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What attempts need of their runner."""
+
+    settings: Settings
+    source: str
+    handler: Handler
+    blobs: BlobStore
+    registry: Registry
+    publisher: SignalPublisher
+    spawner: Spawner
+    children: Children
+    leases: Leases
+    workdirs: Workdirs
+    clock: Clock
+    attempts: dict[AggregateId, Attempt]
+    """Attempts that are being executed now."""
+
+
+class Attempt:
+    """Claims the run of an entry, executes it and records its end."""
+
+    def __init__(self, parts: Parts, entry: Entry) -> None:
+        self._parts, self._entry = parts, entry
+        self.control = Control()
+        self.run_id = ""
+
+    async def run(self) -> None:
+        """From claim to acknowledgement. Raises refusals of the claim; everything after it is recorded."""
+        event, fact = self._entry.decode()
+        aggregate, meta = run_of(event), caused_by(event, self._parts.source, self._parts.settings.name)
+        self.run_id = aggregate.id
+        claim = c.Claim(
+            ticket=fact.ticket, runner=self._parts.settings.name,
+            isolation=fact.spec.isolation if hasattr(fact, "spec") else "process",
+        )  # fmt: skip
+        known = known_from(event, fact, self._entry.sequence)
+        if known is None:
+            known = await self._parts.handler.load(aggregate)
+            if known.state.spec is not None:
+                claim = msgspec.structs.replace(claim, isolation=known.state.spec.isolation)
+        outcome: Outcome[Any] = await self._parts.handler.handle(aggregate, claim, meta, known)
+        if outcome.state.status != "running":
+            await self._acknowledge()  # the claim found the run cancelled, or lost too often
+            return
+        facts = AttemptFacts(
+            self._parts.handler, aggregate, outcome.state.attempt, meta, Loaded(outcome.state, outcome.sequence)
+        )
+        self._parts.attempts[aggregate] = self
+        try:
+            await self._execute_and_record(facts)
+        except Stale:
+            log.warning("run %s: attempt %d is no longer ours; stopped", aggregate.id, facts.attempt)
+        finally:
+            del self._parts.attempts[aggregate]
+            self._parts.children.forget(aggregate.id)
+
+    async def _execute_and_record(self, facts: AttemptFacts) -> None:
+        state = facts.state
+        if state.pause_requested:
+            self.control.ask("pause")
+        if state.cancel_requested:
+            self.ask_cancel()
+        signals = self._parts.publisher.stream(facts.aggregate.workspace, facts.aggregate.id, facts.attempt)
+        verdict = await self._execute(facts, signals)
+        last = await signals.settled()
+        if verdict.status == "paused" and self.control.release and not self.control.pause:
+            await self._entry.nak()  # another runner goes on from the checkpoint
+            return
+        outcome = await self._record(facts, verdict, last)
+        if outcome.state.status == "queued":
+            await self._entry.nak(self._delay_s(outcome.state))
+        else:
+            await self._acknowledge()
+
+    def ask_cancel(self) -> None:
+        """The run was cancelled: so are the children it waits for."""
+        self._parts.children.parent_cancelled(self.run_id)
+        self.control.ask("cancel")
+
+    async def _guard(self, facts: AttemptFacts) -> None:
+        """Nothing is published on a lease that may have run out before the ledger says that the run is still ours."""
+        if not self._parts.leases.fresh(self._entry):
+            await facts.verify()
+            await self._entry.beat(self._parts.clock.monotonic())
+
+    async def _execute(self, facts: AttemptFacts, signals: SignalStream) -> Verdict:
+        order = facts.state.order
+        workload = self._parts.registry.workloads.get(order.workload)
+        problem = unfit(workload, order.workload, order.isolation, self._parts.registry)
+        if problem is not None or workload is None:
+            assert problem is not None, "a missing workload is unfit"
+            return problem
+        watcher = asyncio.create_task(self._watch(facts))
+        work = asyncio.create_task(self._work(facts, workload, signals))
+        try:
+            await asyncio.wait({watcher, work}, return_when=asyncio.FIRST_COMPLETED)
+            if watcher.done() and not work.done():
+                watcher.result()
+            return await work
+        finally:
+            for task in (watcher, work):
+                task.cancel()
+            await asyncio.gather(watcher, work, return_exceptions=True)
+
+    async def _watch(self, facts: AttemptFacts) -> None:
+        """Raises ``Stale`` soon after the lease was lost, also when the workload says nothing."""
+        while True:
+            await asyncio.sleep(self._parts.leases.lease_s / 3)
+            await self._guard(facts)
+
+    async def _work(self, facts: AttemptFacts, workload: Workload, signals: SignalStream) -> Verdict:
+        parts, order = self._parts, facts.state.order
+        timeout_s = workload.timeout_s if order.timeout_s is None else order.timeout_s
+        operations = Operations(facts, parts.blobs, parts.children, parts.settings.max_artifact_bytes)
+        async with parts.workdirs.make(facts.aggregate.id, facts.attempt) as place:
+            try:
+                workload.parse(order.params)
+                job = Job(
+                    run=facts.aggregate.id, workspace=facts.aggregate.workspace, attempt=facts.attempt,
+                    workload=workload.name, params=order.params, seed=order.seed, workdir=str(place.work),
+                    scratch=str(place.scratch), inputs=await place.fetch(parts.blobs, order.inputs),
+                    checkpoint=await load_value(parts.blobs, facts.state.checkpoint, facts.state.checkpoint_blob),
+                    pause=facts.state.pause_requested,
+                )  # fmt: skip
+            except Refusal as error:
+                return failed(error.code, error.detail, **error.extra)
+            guard: Callable[[], Any] = lambda: self._guard(facts)  # noqa: E731 -- bound to these facts
+            if order.isolation == "task":
+                return await TaskExecution(operations, signals, self.control, guard).run(workload, job, timeout_s)
+            execution = ProcessExecution(
+                parts.spawner, operations, signals, self.control, guard, parts.settings.kill_grace_s
+            )
+            return await execution.run(job, timeout_s)
+
+    async def _record(self, facts: AttemptFacts, verdict: Verdict, last: int) -> Outcome[Any]:
+        n = facts.attempt
+        match verdict.status:
+            case "completed":
+                result, blob = await store_value(self._parts.blobs, bytes(verdict.result))
+                return await facts.append(c.Complete(attempt=n, result=result, result_blob=blob, signal_sequence=last))
+            case "failed":
+                return await facts.append(
+                    c.Fail(attempt=n, error=verdict.error, retryable=verdict.retryable, signal_sequence=last)
+                )
+            case "cancelled":
+                return await facts.append(c.ConfirmCancelled(attempt=n, signal_sequence=last))
+            case "paused":
+                return await facts.append(c.ConfirmPaused(attempt=n, signal_sequence=last))
+
+    def _delay_s(self, state: RunState) -> float:
+        return seconds_until(state.not_before, self._parts.clock.now())
+
+    async def _acknowledge(self) -> None:
+        while True:
+            try:
+                await self._entry.ack_surely()
+            except (nats.errors.Error, TimeoutError) as error:
+                log.debug("acknowledgement: %s; trying again", type(error).__name__)
+                await asyncio.sleep(ACK_RETRY_S)
+            else:
+                return
+
+
+def unfit(workload: Workload | None, name: str, isolation: str, registry: Registry) -> Verdict | None:
+    """Why a workload cannot be executed as ordered; None when it can."""
+    if workload is None:
+        reason = f" It is broken here: {registry.broken[name]}" if name in registry.broken else ""
+        known = ", ".join(sorted(registry.workloads)) or "none"
+        return failed("unknown_workload", f"This runner has no workload {name!r} (it has: {known}).{reason}")
+    if isolation == "sandbox" or workload.isolation == "sandbox":
+        return failed("sandbox_unavailable", "This runner has no sandbox, so it does not execute sandboxed workloads.")
+    if isolation == "inline" and workload.isolation != "inline":
+        return failed("isolation_not_allowed", f"The workload {name!r} is not declared to run inline.")
+    if isolation == "task" and (workload.isolation not in ("task", "inline") or not workload.is_async):
+        return failed("isolation_not_allowed", f"The workload {name!r} is not declared to run as a task.")
+    return None
+
+
+def seconds_until(at: str, now: datetime) -> float:
+    """Seconds from ``now`` to an RFC 3339 time; 0 when it is empty or past."""
+    return max(0.0, (parse_time(at) - now).total_seconds()) if at else 0.0

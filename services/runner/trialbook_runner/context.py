@@ -1,0 +1,248 @@
+"""What a running workload holds: the ``Context`` of ``trialbook.workload`` over a channel to the runner."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import mimetypes
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import ContextVar
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from trialbook.clock import Clock
+from trialbook.errors import Invalid
+from trialbook.ids import IdSource
+from trialbook.signals import LEVELS, Log, Metric, Progress, Row
+from trialbook.workload import Cancelled, Paused
+from trialbook_runner.execute.failures import verdict_of
+from trialbook_runner.execute.wire import (
+    AnyOp,
+    BeginStep,
+    EndStep,
+    Job,
+    RunChild,
+    SaveArtifact,
+    SaveCheckpoint,
+    StepReply,
+)
+from trialbook_runner.records import Recorder, bounded_text, checked_data
+
+T = TypeVar("T")
+MAX_NAME = 255
+_LEVELS = frozenset(LEVELS)
+_STEP: ContextVar[str | None] = ContextVar("trialbook_step", default=None)
+
+
+class Channel(Protocol):
+    """The way to the runner."""
+
+    async def request(self, op: AnyOp) -> Any:
+        """Carry out an operation. Raises a ``Refusal``."""
+        ...
+
+
+class Flags:
+    """What was asked of the attempt from outside."""
+
+    def __init__(self, pause: bool = False) -> None:
+        self.cancel = False
+        self.pause = pause
+
+
+class RunContext:
+    """The asynchronous context; see ``trialbook.workload.Context``. Emitting methods may be called from any thread."""
+
+    def __init__(
+        self, job: Job, channel: Channel, recorder: Recorder, flags: Flags, clock: Clock, ids: IdSource
+    ) -> None:
+        self.run, self.workspace, self.attempt, self.seed = job.run, job.workspace, job.attempt, job.seed
+        self.workdir = Path(job.workdir)
+        self.inputs = {name: Path(path) for name, path in job.inputs.items()}
+        self.checkpoint_data = job.checkpoint
+        self.random = Random(job.seed)  # noqa: S311 -- reproducible on purpose
+        self._scratch = Path(job.scratch)
+        self._channel, self._recorder, self._flags, self._clock, self._ids = channel, recorder, flags, clock, ids
+        self._now_us = clock.unix_us
+        self._add_log = recorder.log
+
+    def now(self) -> datetime:
+        """Current UTC time."""
+        return self._clock.now()
+
+    def new_id(self) -> str:
+        """A fresh id."""
+        return self._ids.new()
+
+    def log(self, message: str | None, *, level: str = "info", logger: str | None = None, data: Any = None) -> None:
+        """Emit one log line. Raises ``Invalid`` for an unknown level or data that is too large."""
+        if level not in _LEVELS:
+            raise Invalid("invalid_level", f"{level!r} is no log level; use one of {', '.join(LEVELS)}.")
+        if message is not None and len(message) > 65_536:
+            message = bounded_text(message)
+        encoded = None if data is None else checked_data(data)
+        self._add_log(Log(self._now_us(), level, message, logger, _STEP.get(), encoded))
+
+    def metric(self, name: str, value: float, *, index: int = 0, unit: str = "") -> None:
+        """Emit one measurement; NaN and infinities are stored as null."""
+        number = float(value)
+        stored = number if math.isfinite(number) else None
+        self._recorder.metric(Metric(self._now_us(), name, stored, index, unit, _STEP.get()))
+
+    def progress(self, done: float, total: float = 0.0, *, unit: str = "", message: str = "") -> None:
+        """Say how far the run is."""
+        self._recorder.progress(Progress(self._now_us(), done, total, unit, bounded_text(message), _STEP.get()))
+
+    def row(self, kind: str, index: int, data: Any, *, id: str = "") -> None:  # noqa: A002 -- the name in the contract
+        """Emit one row of the table ``kind``."""
+        self._recorder.row(Row(self._now_us(), kind, index, checked_data(data), id))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether cancellation was requested."""
+        return self._flags.cancel
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` when the run was cancelled."""
+        if self._flags.cancel:
+            raise Cancelled
+
+    @property
+    def pausing(self) -> bool:
+        """Whether the run is to pause at its next checkpoint."""
+        return self._flags.pause
+
+    async def checkpoint(self, data: Any) -> None:
+        """Store the state to resume from; raises ``Paused`` when the run is to pause, ``Cancelled`` when cancelled."""
+        self.check()
+        await self._channel.request(SaveCheckpoint(data=data))
+        self.check()
+        if self._flags.pause:
+            raise Paused
+
+    async def step(self, name: str, work: Callable[[], Awaitable[Any]], *, needs: tuple[str, ...] = ()) -> Any:
+        """Execute a named step once per run; its result is JSON-able and the same now and after a resume."""
+        self.check()
+        before: StepReply = await self._channel.request(BeginStep(step=_name(name), needs=list(needs)))
+        if before.completed:
+            return before.result
+        token = _STEP.set(name)
+        try:
+            value = work()
+            if inspect.isawaitable(value):
+                value = await value
+            result = msgspec.to_builtins(value)
+        except (Cancelled, Paused):
+            raise
+        except Exception as error:
+            await self._channel.request(EndStep(step=name, error=verdict_of(error).error))
+            raise
+        finally:
+            _STEP.reset(token)
+        await self._channel.request(EndStep(step=name, result=result))
+        return result
+
+    async def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
+        """Store bytes as an artifact; returns the sha256."""
+        kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if isinstance(content, bytes):
+            path = self._scratch / f"{self._ids.new()}.artifact"
+            path.write_bytes(content)
+        else:
+            path = content if content.is_absolute() else self.workdir / content
+        try:
+            sha256: str = await self._channel.request(SaveArtifact(name=_name(name), path=str(path), media_type=kind))
+        finally:
+            if isinstance(content, bytes):
+                path.unlink()
+        return sha256
+
+    async def child(self, workload: str, params: dict[str, Any], *, key: str, title: str = "") -> dict[str, Any]:
+        """Submit a child run once per ``key``, wait for its end and return its view."""
+        self.check()
+        view: dict[str, Any] = await self._channel.request(
+            RunChild(workload=workload, params=params, key=_name(key), title=title)
+        )
+        return view
+
+
+class BlockingContext:
+    """The same context for a sync workload: what is awaited elsewhere blocks here until it is done."""
+
+    def __init__(self, inner: RunContext) -> None:
+        self._inner = inner
+        self.log, self.metric, self.progress, self.row = inner.log, inner.metric, inner.progress, inner.row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def checkpoint(self, data: Any) -> None:
+        """See ``Context.checkpoint``."""
+        drive(self._inner.checkpoint(data))
+
+    def step(self, name: str, work: Callable[[], Any], *, needs: tuple[str, ...] = ()) -> Any:
+        """See ``Context.step``; ``work`` is a plain function."""
+        return drive(self._inner.step(name, work, needs=needs))
+
+    def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
+        """See ``Context.artifact``."""
+        return drive(self._inner.artifact(name, content, media_type=media_type))
+
+    def child(self, workload: str, params: dict[str, Any], *, key: str, title: str = "") -> dict[str, Any]:
+        """See ``Context.child``."""
+        return drive(self._inner.child(workload, params, key=key, title=title))
+
+
+def drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that awaits nothing but replies of the runner, blocking this thread for each of them."""
+    try:
+        waiting = work.send(None)
+        while True:
+            if not isinstance(waiting, Future):
+                work.close()
+                raise TypeError("a sync workload cannot await; make the workload function async")
+            try:
+                value = waiting.result()
+            except Exception as error:  # noqa: BLE001 -- handed into the coroutine
+                waiting = work.throw(error)
+            else:
+                waiting = work.send(value)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+class Flusher(threading.Thread):
+    """Flushes a recorder a short while after its first unsent record; sleeps while there is none."""
+
+    def __init__(self, interval_s: float) -> None:
+        super().__init__(name="trialbook-flush", daemon=True)
+        self._interval_s = interval_s
+        self._wake = threading.Event()
+        self._stop_now = threading.Event()
+        self.recorder: Recorder | None = None
+
+    def wake(self) -> None:
+        """There is something to flush."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Until the process ends."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            self._stop_now.wait(self._interval_s)
+            if self.recorder is not None:
+                self.recorder.flush()
+
+
+def _name(name: str) -> str:
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise Invalid("invalid_name", f"{name[:80]!r} is no valid name: 1 to {MAX_NAME} printable characters.")
+    return name

@@ -1,0 +1,62 @@
+"""What happens to a delivered queue entry: executed, dropped, or given back, with the reason in the log."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from trialbook.codec import UnknownEvent
+from trialbook.domain.run.events import Submitted
+from trialbook.errors import Conflict, NotFound, TimedOut, Unavailable
+from trialbook_runner.attempt import Attempt, Parts, seconds_until
+from trialbook_runner.entry import Entry, run_of
+from trialbook_runner.inline import run_inline
+
+log = logging.getLogger(__name__)
+UNREADABLE_S = 30.0
+AGAIN_S = 0.5
+DROPPED = frozenset({"stale_ticket", "run_not_queued", "stale_attempt"})
+
+
+class Dispatcher:
+    """Handles entries; never raises."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def handle(self, entry: Entry) -> None:
+        """One entry from delivery to acknowledgement."""
+        try:
+            await self._execute(entry)
+        except (UnknownEvent, msgspec.MsgspecError) as error:
+            log.error("entry %d cannot be read by this version, leaving it to others: %s", entry.sequence, error)  # noqa: TRY400
+            await entry.nak(UNREADABLE_S)
+        except NotFound:
+            await entry.ack()
+        except Conflict as refusal:
+            await self._conflict(entry, refusal)
+        except (Unavailable, TimedOut) as refusal:
+            log.warning("entry %d: %s", entry.sequence, refusal.detail)
+            await entry.nak(AGAIN_S)
+
+    async def _execute(self, entry: Entry) -> None:
+        event, fact = entry.decode()
+        if isinstance(fact, Submitted):
+            isolation = fact.spec.isolation
+        else:
+            loaded = await self._parts.handler.load(run_of(event))
+            isolation = loaded.state.spec.isolation if loaded.state.spec else "process"
+        if isolation == "inline":
+            await run_inline(self._parts, entry)
+        else:
+            await Attempt(self._parts, entry).run()
+
+    async def _conflict(self, entry: Entry, refusal: Conflict) -> None:
+        if refusal.code in DROPPED:
+            await entry.ack()
+        elif refusal.code == "not_yet":
+            await entry.nak(seconds_until(refusal.extra["not_before"], self._parts.clock.now()))
+        else:
+            log.warning("entry %d: %s", entry.sequence, refusal.detail)
+            await entry.nak(AGAIN_S)

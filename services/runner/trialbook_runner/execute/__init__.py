@@ -1,0 +1,1 @@
+"""How an attempt is executed: as a task of the runner, or in a process of its own."""

@@ -1,0 +1,148 @@
+"""What an attempt and its runner tell each other, and the frames it travels in.
+
+A frame is a big-endian length (4 bytes), a kind (1 byte) and a payload. Between a child process and the runner it
+goes over a socket pair; an attempt in the runner's own process uses the same operations without frames.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Literal
+
+import msgspec
+
+from trialbook.subjects import SignalKind
+
+HEADER = struct.Struct(">IB")
+MAX_FRAME = 64 * 1024 * 1024
+RECORDS, REQUEST, VERDICT, JOB, REPLY, NOTICE = 1, 2, 3, 10, 11, 12
+KINDS: tuple[SignalKind, ...] = ("log", "metric", "progress", "record")
+Notice = Literal["cancel", "pause", "resume"]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """The order for one attempt. Paths are absolute; ``scratch`` is for the runner's own temporary files."""
+
+    run: str
+    workspace: str
+    attempt: int
+    workload: str
+    params: dict[str, Any]
+    seed: int
+    workdir: str
+    scratch: str
+    inputs: dict[str, str]
+    checkpoint: Any = None
+    pause: bool = False
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
+    """Base of what an attempt asks of its runner; each gets a reply."""
+
+
+class BeginStep(Op, frozen=True, kw_only=True, tag="begin_step"):
+    """-> StepReply."""
+
+    step: str
+    needs: list[str]
+
+
+class EndStep(Op, frozen=True, kw_only=True, tag="end_step"):
+    """``error`` None: completed. -> None."""
+
+    step: str
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+
+class SaveCheckpoint(Op, frozen=True, kw_only=True, tag="save_checkpoint"):
+    """-> None."""
+
+    data: Any
+
+
+class SaveArtifact(Op, frozen=True, kw_only=True, tag="save_artifact"):
+    """-> sha256."""
+
+    name: str
+    path: str
+    media_type: str
+
+
+class RunChild(Op, frozen=True, kw_only=True, tag="run_child"):
+    """-> view of the finished child run."""
+
+    workload: str
+    params: dict[str, Any]
+    key: str
+    title: str
+
+
+AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild
+
+
+class StepReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an earlier attempt completed the step, and what it returned."""
+
+    completed: bool
+    result: Any = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A numbered operation."""
+
+    id: int
+    op: AnyOp
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a request: ``error`` is ``{kind, code, detail, extra}`` of a refusal."""
+
+    id: int
+    value: Any = None
+    error: dict[str, Any] | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt ended, as it says itself. ``result`` is JSON."""
+
+    status: Literal["completed", "failed", "cancelled", "paused"]
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: dict[str, Any] = {}
+    retryable: bool = True
+
+
+encode = msgspec.json.Encoder().encode
+decode_job = msgspec.json.Decoder(Job).decode
+decode_request = msgspec.json.Decoder(Request).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+decode_verdict = msgspec.json.Decoder(Verdict).decode
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    """One frame. Raises ``ValueError`` past ``MAX_FRAME`` bytes."""
+    if len(payload) > MAX_FRAME:
+        raise ValueError(f"a frame of {len(payload)} bytes exceeds {MAX_FRAME}")
+    return HEADER.pack(len(payload), kind) + payload
+
+
+def receive(sock: socket.socket) -> tuple[int, bytes] | None:
+    """The next frame from a blocking socket; None at its end."""
+    head = _exactly(sock, HEADER.size)
+    if head is None:
+        return None
+    length, kind = HEADER.unpack(head)
+    payload = _exactly(sock, length)
+    return None if payload is None else (kind, payload)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        part = sock.recv(min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,165 @@
+"""A ledger, runner processes that can be killed, and a client that submits runs and waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from nats.aio.client import Client
+
+from trialbook import subjects
+from trialbook.clock import SystemClock
+from trialbook.codec import decode_event, fact_of
+from trialbook.domain.run import RunSpec, RunState
+from trialbook.domain.run import commands as c
+from trialbook.envelope import AggregateId, Metadata
+from trialbook.handle import Handler, fresh
+from trialbook.ids import UUIDv7Source
+from trialbook.log.nats import NatsEventLog, connect
+from trialbook.log.setup import ensure_streams
+from trialbook.log.tail import Tail
+from trialbook.streams import FACTS, SIGNALS
+from trialbook.testing.server import NatsServer
+
+LEASE_S = 1.5
+ROOT = Path(__file__).parent
+META = Metadata(source="tests", actor="test")
+
+
+class Ledger:
+    """What a client of the service would do, straight on the ledger."""
+
+    def __init__(self, nc: Client, log: NatsEventLog) -> None:
+        self.nc, self.log = nc, log
+        self.ids = UUIDv7Source()
+        self.handler = Handler(log, SystemClock(), self.ids)
+
+    async def submit(self, workload: str, params: dict[str, Any] | None = None, **spec: Any) -> AggregateId:
+        run = AggregateId("default", "run", self.ids.new())
+        order = msgspec.convert({"workload": workload, "params": params or {}, **spec}, RunSpec)
+        await self.handler.handle(run, c.Create(spec=order, ticket=self.ids.new()), META, fresh("run"))
+        return run
+
+    async def command(self, run: AggregateId, command: c.Command) -> None:
+        await self.handler.handle(run, command, META)
+
+    async def state(self, run: AggregateId) -> RunState:
+        state: RunState = (await self.handler.load(run)).state
+        return state
+
+    async def until(self, run: AggregateId, holds: Callable[[RunState], bool], timeout_s: float = 15) -> RunState:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            state = await self.state(run)
+            if holds(state):
+                return state
+            assert time.monotonic() < deadline, f"not in time: {state}\n{await self.types(run)}"
+            await asyncio.sleep(0.02)
+
+    async def end(self, run: AggregateId, timeout_s: float = 15) -> RunState:
+        return await self.until(run, lambda s: s.terminal, timeout_s)
+
+    async def facts(self, run: AggregateId) -> list[Any]:
+        return [fact_of(r.event) for r in await self.log.read(run)]
+
+    async def types(self, run: AggregateId) -> list[str]:
+        return [r.event.type.split(".")[1] for r in await self.log.read(run)]
+
+    async def signals(self, run: AggregateId, kind: str = "*") -> list[dict[str, Any]]:
+        """All records of a run in the order of the stream, each with its attempt, kind and stream sequence."""
+        info = await self.nc.jetstream().stream_info(SIGNALS)
+        records: list[dict[str, Any]] = []
+        async with Tail(self.nc, SIGNALS, [subjects.signals_of(run.workspace, run.id, kind)], 0) as tail:
+            while tail.position < info.state.last_seq:
+                batch = await tail.next(timeout_s=0.5)
+                if not batch:
+                    break
+                for message in batch:
+                    event = decode_event(message.data)
+                    data = msgspec.json.decode(event.data)
+                    for record in data["records"]:
+                        place = {"attempt": data["attempt"], "type": event.type, "sequence": message.sequence}
+                        records.append(record | place)
+        return records
+
+
+class RunnerProcess:
+    """One runner as an operating system process."""
+
+    def __init__(self, url: str, name: str, data_dir: Path, **env: str) -> None:
+        plugins = str(ROOT / "plugins")
+        self.name = name
+        self.log = data_dir / f"{name}.log"
+        environment = {
+            **os.environ, "TRIALBOOK_NATS_URL": url, "TRIALBOOK_RUNNER_NAME": name, "TRIALBOOK_DATA_DIR": str(data_dir),
+            "TRIALBOOK_LEASE_S": str(LEASE_S), "PYTHONPATH": plugins, "PYTHONUNBUFFERED": "1", **env,
+        }  # fmt: skip
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trialbook_runner"], env=environment, stdout=output, stderr=output
+            )
+
+    async def ready(self) -> RunnerProcess:
+        deadline = time.monotonic() + 15
+        while "is ready" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            await asyncio.sleep(0.02)
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    async def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return await asyncio.to_thread(self.process.wait, 15)
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path / "nats").start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def ledger(nats_server: NatsServer) -> AsyncIterator[Ledger]:
+    nc = await connect(nats_server.url, name="test")
+    await ensure_streams(nc)
+    log = NatsEventLog(nc)
+    await log.start()
+    yield Ledger(nc, log)
+    await log.close()
+    await nc.close()
+
+
+@pytest.fixture
+async def start_runner(ledger: Ledger, nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Any]:
+    """``await start_runner("a", TRIALBOOK_RUNNER_POOLS="default=1")``."""
+    started: list[RunnerProcess] = []
+
+    async def start(name: str = "a", **env: str) -> RunnerProcess:
+        runner = RunnerProcess(nats_server.url, name, tmp_path, **env)
+        started.append(runner)
+        return await runner.ready()
+
+    yield start
+    for runner in started:
+        if runner.process.poll() is None:
+            runner.signal(signal.SIGCONT)
+            runner.kill()
+        print(runner.log.read_text())

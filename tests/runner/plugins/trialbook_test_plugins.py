@@ -1,0 +1,163 @@
+"""Workloads that misbehave in every way that the runner must survive."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trialbook import Context, Failure, workload
+
+
+class Where(msgspec.Struct):
+    """A file that outlives the attempt, to leave marks in."""
+
+    marks: str = ""
+    seconds: float = 0.0
+    count: int = 0
+
+
+def mark(params: Where, text: str) -> None:
+    with Path(params.marks).open("a") as stream:
+        stream.write(text + "\n")
+
+
+@workload("busy", params=Where)
+def busy(_ctx: Context, params: Where) -> int:
+    """Compute without ever looking up."""
+    if params.marks:
+        mark(params, str(os.getpid()))
+    number = 0
+    while True:
+        number += 1
+
+
+@workload("sleeper", params=Where)
+async def sleeper(ctx: Context, params: Where) -> int:
+    """Sleep, leaving its attempt and process id."""
+    if params.marks:
+        mark(params, f"{ctx.attempt} {os.getpid()}")
+    await asyncio.sleep(params.seconds)
+    return ctx.attempt
+
+
+@workload("lines", params=Where)
+def lines(ctx: Context, params: Where) -> int:
+    """Log ``count`` numbered lines, spread over ``seconds``."""
+    pause = params.seconds / max(1, params.count // 1000)
+    for number in range(params.count):
+        ctx.log(str(number))
+        if params.seconds and number % 1000 == 999:
+            time.sleep(pause)
+    return params.count
+
+
+@workload("steps", params=Where)
+async def steps(ctx: Context, params: Where) -> dict[str, Any]:
+    """Three steps and a checkpoint after each; waits in the second until a file ``go`` exists beside the marks."""
+    seen = dict(ctx.checkpoint_data or {})
+
+    async def work(name: str) -> str:
+        mark(params, f"{name} {ctx.attempt}")
+        if name == "second":
+            while not Path(params.marks + ".go").exists():
+                await asyncio.sleep(0.02)
+        return f"{name}!"
+
+    for name in ("first", "second", "third"):
+        seen[name] = await ctx.step(name, lambda name=name: work(name))  # type: ignore[misc]
+        await ctx.checkpoint(seen)
+    return seen
+
+
+@workload("flaky", params=Where)
+def flaky(ctx: Context, params: Where) -> int:
+    """Fail until attempt ``count``."""
+    if ctx.attempt < params.count:
+        raise Failure("not_this_time", "Try once more.", tried=ctx.attempt)
+    return ctx.attempt
+
+
+@workload("crash", params=Where)
+def crash(_ctx: Context, params: Where) -> None:
+    """End without a verdict: by a signal (``count``) or an exit code."""
+    if params.count:
+        os.kill(os.getpid(), params.count)
+        time.sleep(5)
+    os._exit(3)
+
+
+@workload("raises")
+def raises(_ctx: Context, _params: Any) -> None:
+    """An ordinary bug."""
+    raise ZeroDivisionError("one divided by none")
+
+
+@workload("forker", params=Where)
+def forker(_ctx: Context, params: Where) -> None:
+    """Start a process in the group, one that leaves the group, and sleep on."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    ours = subprocess.Popen(sleep)
+    escaped = subprocess.Popen(sleep, start_new_session=True)
+    mark(params, f"{os.getpid()} {ours.pid} {escaped.pid}")
+    time.sleep(params.seconds)
+
+
+@workload("everything", params=Where)
+async def everything(ctx: Context, _params: Where) -> dict[str, Any]:
+    """Use the whole context."""
+    for name, path in ctx.inputs.items():
+        ctx.log(path.read_text(), logger=name, level="debug", data={"path": path.name})
+    print("printed")
+    ctx.metric("loss", 0.5, index=1, unit="nat")
+    ctx.metric("loss", float("nan"), index=2)
+    ctx.progress(1, 2, unit="steps", message="half")
+    ctx.row("points", 1, {"x": 1}, id="p1")
+    (ctx.workdir / "file.txt").write_text("content")
+    first = await ctx.artifact("file.txt", Path("file.txt"))
+    second = await ctx.artifact("bytes.bin", b"\x00\x01")
+    await ctx.checkpoint({"big": "x" * 100_000})
+    environment = sorted(name for name in os.environ if name.startswith("TRIALBOOK_"))
+    return {
+        "artifacts": [first, second], "random": ctx.random.random(), "big": "y" * 100_000, "environment": environment,
+        "stdin": sys.stdin.read() if sys.stdin else "", "workdir": str(ctx.workdir),
+    }  # fmt: skip
+
+
+@workload("blocking")
+def blocking(ctx: Any, _params: Any) -> list[Any]:
+    """The sync form of the context's asynchronous methods."""
+    values = [ctx.step(f"s{n}", lambda n=n: {"n": n}) for n in range(3)]
+    ctx.checkpoint({"values": values})
+    ctx.artifact("values.json", msgspec.json.encode(values))
+    return values
+
+
+@workload("walled", isolation="sandbox")
+def walled(_ctx: Context, _params: Any) -> None:
+    """Wants a sandbox."""
+
+
+@workload("slow-inline", isolation="inline")
+def slow_inline(_ctx: Context, _params: Any) -> str:
+    """Holds the loop up."""
+    time.sleep(0.08)
+    return "slow"
+
+
+@workload("waiting-task", params=Where, isolation="task")
+async def waiting_task(ctx: Context, params: Where) -> str:
+    """A task that emits and waits."""
+    ctx.log("waiting")
+    await asyncio.sleep(params.seconds)
+    return "waited"
+
+
+TERMINATING = (signal.SIGSEGV, signal.SIGKILL)
