@@ -7,11 +7,33 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from trialbook.queries import Page
+from trialbook.domain.versioned import Version
+from trialbook.presence import RunnerInfo
+from trialbook.queries import ItemView, LogPage, Page, SqlResult
 from trialbook.views import RunView
-from trialbook_gateway.api import health, runs
+from trialbook_gateway.api import (
+    analysis,
+    catalog,
+    files,
+    health,
+    run_artifacts,
+    run_commands,
+    run_parts,
+    runs,
+    workspaces,
+)
+from trialbook_gateway.api.versioned import versioned_router
+from trialbook_gateway.schemas.items import ItemCreate, SqlIn, VersionCreate, WorkspaceCreate, WorkspaceRename
 from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, runs.router)
-VIEWS: list[type[Any]] = [RunView, Page]
-BODIES: list[type[BaseModel]] = [RunCreate, CancelIn]
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, files.router,
+    versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
+)  # fmt: skip
+VIEWS: list[type[Any]] = [
+    RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
+    workspaces.WorkspaceView, workspaces.WorkspacePage, catalog.WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
+]  # fmt: skip
+BODIES: list[type[BaseModel]] = [
+    RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn,
+]  # fmt: skip

@@ -37,9 +37,9 @@ class Directory:
         self._workloads: dict[str, WorkloadInfo] = {}
         self._follower = Follower(nc, PRESENCE, [subjects.PRESENCE_ALL], self._apply)
 
-    def start(self) -> None:
-        """Begin to follow."""
-        self._follower.start()
+    async def start(self, wait_s: float) -> None:
+        """Begin to follow, and wait up to ``wait_s`` seconds for what is there already."""
+        await self._follower.start(wait_s)
 
     async def close(self) -> None:
         """Stop following."""

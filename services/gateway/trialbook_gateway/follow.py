@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from trialbook.log.tail import Message, Tail
 
 log = logging.getLogger(__name__)
+FIRST_S = 0.3
 
 
 class Follower:
@@ -22,9 +23,13 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self.caught_up = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin to follow."""
+    async def start(self, wait_s: float) -> None:
+        """Begin to follow, and wait up to ``wait_s`` seconds until the present is reached."""
         self._task = asyncio.create_task(self._run(), name=f"follow-{self._stream}")
+        try:
+            await asyncio.wait_for(self.caught_up.wait(), wait_s)
+        except TimeoutError:
+            log.warning("%s is long; serving before all of it is read", self._stream)
 
     async def close(self) -> None:
         """Stop."""
@@ -35,7 +40,8 @@ class Follower:
     async def _run(self) -> None:
         async with self._tail as tail:
             while True:
-                batch = await tail.next(timeout_s=0.5)
+                # The first answer may be an empty stream; afterwards there is nothing to do but wait.
+                batch = await tail.next(timeout_s=None if self.caught_up.is_set() else FIRST_S)
                 for message in batch:
                     try:
                         self._apply(message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from fastapi import Request
 from nats.aio.client import Client
@@ -24,6 +26,7 @@ from trialbook_gateway.verdicts import Verdicts
 from trialbook_gateway.workspaces import Workspaces
 
 SOURCE = "trialbook/gateway"
+CATCH_UP_S = 5.0
 WORKSPACE_HEADER = "Trialbook-Workspace"
 
 
@@ -73,8 +76,7 @@ class Services:
         self.workspaces = Workspaces(self.nc, self.handler)
         self.verdicts = Verdicts(self.nc)
         await self.workspaces.ensure(settings.default_workspace, Metadata(source=SOURCE, actor="gateway"))
-        self.directory.start()
-        self.workspaces.start()
+        await asyncio.gather(self.directory.start(CATCH_UP_S), self.workspaces.start(CATCH_UP_S))
         await self.verdicts.start()
         self.started = True
 

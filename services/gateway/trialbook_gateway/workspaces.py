@@ -30,9 +30,9 @@ class Workspaces:
         self._states: dict[str, tuple[int, WorkspaceState]] = {}
         self._follower = Follower(nc, FACTS, [subjects.facts_of(kind="workspace")], self._apply)
 
-    def start(self) -> None:
-        """Begin to follow."""
-        self._follower.start()
+    async def start(self, wait_s: float) -> None:
+        """Begin to follow, and wait up to ``wait_s`` seconds for what is there already."""
+        await self._follower.start(wait_s)
 
     async def close(self) -> None:
         """Stop following."""
@@ -63,6 +63,10 @@ class Workspaces:
             known = (loaded.sequence, loaded.state)
         if not known[1].exists or known[1].deleted:
             raise NotFound("workspace_not_found", f"There is no workspace {id_!r}; POST /v1/workspaces creates one.")
+
+    def state(self, id_: str) -> WorkspaceState:
+        """The state of a workspace that ``require`` has let pass."""
+        return self._states[id_][1]
 
     def live(self) -> list[tuple[str, WorkspaceState]]:
         """Id and state of every workspace that is not deleted, in creation order."""

@@ -34,6 +34,14 @@ async def ready(request: Request) -> Response:
     return replies.json(found, found.http_status)
 
 
+@router.get("/health", summary="How every part is", **operation(ok={200: _JSON, 503: _JSON}))
+async def union(request: Request) -> Response:
+    """The members of every dialect's health body in one; 503 when NATS or the projector is gone."""
+    services = services_of(request)
+    found = await health.report(services)
+    return replies.json(health.union_body(services, found), found.http_status)
+
+
 @router.get("/metrics", summary="Prometheus metrics", **operation(ok={200: _TEXT}))
 async def metrics(request: Request) -> Response:
     """All series of this gateway in Prometheus' text format."""

@@ -1,0 +1,69 @@
+"""Carry out a command on a run, optionally only at an expected sequence (``If-Match``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trialbook.aggregates import AGGREGATES
+from trialbook.codec import event_of, route_of
+from trialbook.domain import names
+from trialbook.domain.run import commands
+from trialbook.envelope import AggregateId
+from trialbook.errors import PreconditionFailed
+from trialbook.handle import Outcome
+from trialbook.ports import Part, VersionConflict
+from trialbook_gateway.ordering import name_aggregate
+from trialbook_gateway.replies import must_match
+from trialbook_gateway.services import Caller, Services
+
+
+async def command_run(
+    services: Services, caller: Caller, run: str, command: commands.Command, expected: int | None = None
+) -> Outcome[Any]:
+    """The outcome. Raises refusals of the domain, and ``PreconditionFailed`` when the run changed meanwhile."""
+    aggregate = caller.aggregate("run", run)
+    if expected is None:
+        outcome = await services.handler.handle(aggregate, command, caller.meta)
+    else:
+        outcome = await _at(services, caller, aggregate, command, expected)
+    services.telemetry.facts.inc(len(outcome.facts))
+    return outcome
+
+
+async def _at(services: Services, caller: Caller, aggregate: AggregateId, command: Any, expected: int) -> Outcome[Any]:
+    """Decide on exactly the expected state and append only if nothing came between."""
+    loaded = await services.handler.load(aggregate)
+    decider = AGGREGATES[aggregate.kind].decider
+    if not loaded.sequence:
+        decider.decide(command, loaded.state, services.clock.now())  # says that it does not exist
+    must_match(expected, loaded.sequence)
+    facts = decider.decide(command, loaded.state, services.clock.now())
+    if not facts:
+        return Outcome(loaded.state, loaded.sequence, facts)
+    events = [event_of(aggregate, fact, caller.meta, services.ids, services.clock) for fact in facts]
+    part = Part(aggregate=aggregate, expected=loaded.sequence, events=events, routes=[route_of(f) for f in facts])
+    try:
+        [sequence] = await services.log.append([part])
+    except VersionConflict:
+        raise PreconditionFailed(
+            "changed_meanwhile", "It was changed since you read it; read it again and decide."
+        ) from None
+    state = decider.fold(((f, e.time) for f, e in zip(facts, events, strict=True)), loaded.state)
+    return Outcome(state, sequence, facts)
+
+
+async def delete_run(
+    services: Services, caller: Caller, run: str, command_id: str, expected: int | None, scope: str = "run"
+) -> Outcome[Any]:
+    """Delete a run and release its name in one append. Raises as ``command_run``."""
+    aggregate = caller.aggregate("run", run)
+    loaded = await services.handler.load(aggregate)
+    if loaded.sequence:
+        must_match(expected, loaded.sequence)
+    orders: list[tuple[AggregateId, Any]] = [(aggregate, commands.Delete(command_id=command_id))]
+    spec = loaded.state.spec
+    if spec is not None and spec.name is not None:
+        orders.append((name_aggregate(caller.workspace, scope, spec.name), names.Release(owner=run)))
+    outcomes = await services.handler.handle_all(orders, caller.meta, {aggregate: loaded})
+    services.telemetry.facts.inc(sum(len(outcome.facts) for outcome in outcomes))
+    return outcomes[0]
