@@ -1,0 +1,1 @@
+"""Measures Trialbook's targets of speed, each beside the bare part it is made of: `python -m benchmarks`."""

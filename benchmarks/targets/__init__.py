@@ -1,0 +1,10 @@
+"""One module per target: its docstring says what is measured and what the bare part is."""
+
+from __future__ import annotations
+
+from benchmarks.model import Module
+from benchmarks.targets import t01, t02, t03, t04, t05, t06, t07, t08, t09, t10, t11, t12
+
+MODULES: dict[str, Module] = {
+    module.TARGET.key: module for module in (t01, t02, t03, t04, t05, t06, t07, t08, t09, t10, t11, t12)
+}
