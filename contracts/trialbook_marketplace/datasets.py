@@ -50,10 +50,20 @@ def list_datasets(root: Path) -> list[DatasetInfo]:
     for child in sorted(root.iterdir(), key=lambda path: path.name):
         if child.name.startswith(".") or child.name in _NOT_DATASETS or not _inside(child, root):
             continue
-        if has_both_folders(child):
-            businesses, customers = len(_yaml_files(child / BUSINESSES)), len(_yaml_files(child / CUSTOMERS))
-            found.append(DatasetInfo(child.name, str(child.resolve()), businesses, customers))
+        counts = _counts(child)
+        if counts is not None:
+            found.append(DatasetInfo(child.name, str(child.resolve()), *counts))
     return found
+
+
+def _counts(folder: Path) -> tuple[int, int] | None:
+    """Numbers of business and customer files, or None for a folder that is no dataset or cannot be read."""
+    try:
+        if has_both_folders(folder):
+            return len(_yaml_files(folder / BUSINESSES)), len(_yaml_files(folder / CUSTOMERS))
+    except OSError:
+        return None
+    return None
 
 
 def has_both_folders(path: Path) -> bool:

@@ -12,7 +12,7 @@ from trialbook_marketplace.agents.business import BusinessAgent
 from trialbook_marketplace.agents.customer import CustomerAgent
 from trialbook_marketplace.agents.limits import Control, RunCancelled
 from trialbook_marketplace.agents.policy import CustomerView, Policies
-from trialbook_marketplace.agents.rule_based import RuleBasedPolicies
+from trialbook_marketplace.agents.rule_based import rule_based
 from trialbook_marketplace.agents.session import Session
 from trialbook_marketplace.agents.wakeups import Wakeups
 from trialbook_marketplace.config import ExperimentConfig, check_config
@@ -83,7 +83,7 @@ class _Run:
         self.dataset = dataset
         self.clock = clock
         self.control = control
-        self.policies = policies or RuleBasedPolicies(config, dataset)
+        self.policies = policies or rule_based(config, dataset)
         customers, businesses = ([party.id for party in side] for side in (dataset.customers, dataset.businesses))
         self.wakeups = Wakeups(customers, businesses, lockstep=self.policies.lockstep)
         self.market = Market(sink, clock, ids, self.wakeups.delivered)

@@ -51,7 +51,7 @@ def test_nothing_paid() -> None:
 
 
 def test_bonus_counts_once_and_every_payment_is_paid() -> None:
-    assert utility(deal(proposal("p1"), proposal("p2"))) == (pytest.approx(26.96 - 27.02), True)
+    assert utility(deal(proposal("p1"), proposal("p2"))) == (-0.06, True)
 
 
 def test_missing_item_or_amenity_gives_no_bonus() -> None:
@@ -84,7 +84,7 @@ def test_fuzzy_matching_meets_the_needs() -> None:
     assert utility(misspelt, 1) == (13.45, True)
 
 
-def test_counts() -> None:
+def busy_history() -> History:
     made, history = market(customer("c1"), customer("c2"), business("b1"), business("b2"))
     made.execute("c1", Search("x", "simple"))
     made.execute("c1", Search("x", "simple", page=0))
@@ -94,7 +94,11 @@ def test_counts() -> None:
     made.execute("b1", send("b1", "c1", proposal("p1")))
     made.execute("b2", send("b2", "c1", proposal("p1", 20.0)))
     made.execute("c1", send("c1", "b1", payment("p1")))
-    found = result(history)
+    return history
+
+
+def test_counts() -> None:
+    found = result(busy_history())
     assert found["total_actions_executed"] == 8
     assert found["total_messages_sent"] == 4
     assert found["action_breakdown"] == {"FetchMessages": 1, "Search": 2, "SendMessage": 5}
@@ -107,6 +111,12 @@ def test_counts() -> None:
         "total_invalid_proposals": 1,
         "invalid_proposals_purchased": 0,
     }
+    assert (found["total_llm_calls"], found["llm_providers"]) == (0, [])
+    assert found["purchase_completion_rate"] == 50.0
+
+
+def test_summaries_by_agent() -> None:
+    found = result(busy_history())
     assert found["customer_summaries"] == [
         {
             "customer_id": "c1",
@@ -138,8 +148,6 @@ def test_counts() -> None:
     }
     assert found["customers_who_made_purchases"] == found["customers_with_needs_met"] == 1
     assert found["total_marketplace_customer_utility"] == found["average_utility_per_active_customer"] == 13.45
-    assert found["purchase_completion_rate"] == 50.0
-    assert (found["total_llm_calls"], found["llm_providers"]) == (0, [])
     assert found["baselines"]["pick_optimal"] == 26.9
     assert found["baselines"]["welfare_share_of_optimal"] == pytest.approx(0.5)
 

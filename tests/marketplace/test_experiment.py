@@ -183,7 +183,7 @@ class Shaken(Unattended):
 @pytest.mark.parametrize("policy", ["cheapest_with_amenities", "random", "optimal"])
 def test_interleaving_does_not_change_what_an_agent_does(policy: str) -> None:
     dataset = load_dataset(bundled_root() / "mexican_10_30")
-    config = {"customer_policy": policy, "search_bandwidth": 7, "search_algorithm": "lexical"}
+    config: dict[str, Any] = {"customer_policy": policy, "search_bandwidth": 7, "search_algorithm": "lexical"}
     expected = actions_by_agent(run(dataset, **config)[1])
     orders = set()
     for seed in range(5):
@@ -272,8 +272,9 @@ def test_a_failing_sink_fails_the_run() -> None:
 
 @pytest.mark.parametrize("side", ["customer_policy", "business_policy"])
 def test_a_model_policy_without_model_is_refused(side: str) -> None:
+    config: dict[str, Any] = {side: "llm"}
     with pytest.raises(Invalid, match="LLM provider"):
-        run(SMALL, **{side: "llm"})
+        run(SMALL, **config)
 
 
 def test_partial_histories_can_be_analysed() -> None:

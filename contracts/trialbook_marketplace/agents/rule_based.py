@@ -23,9 +23,6 @@ class RuleBasedPolicies:
     lockstep = True
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset) -> None:
-        """Raises ``Invalid`` (``llm_not_configured``) when the configuration asks for a language model."""
-        if MODEL_POLICY in {config.customer_policy, config.business_policy}:
-            raise Invalid("llm_not_configured", "Policy 'llm' needs a configured LLM provider")
         self._config = config
         self._businesses = dataset.businesses
         self._order = {business.id: place for place, business in enumerate(dataset.businesses)}
@@ -52,3 +49,10 @@ class RuleBasedPolicies:
                 return cheapest
             case _:
                 return cheapest_with_amenities(customer)
+
+
+def rule_based(config: ExperimentConfig, dataset: Dataset) -> RuleBasedPolicies:
+    """The policies of a run without a model; raises ``Invalid`` (``llm_not_configured``) if one is asked for."""
+    if MODEL_POLICY in {config.customer_policy, config.business_policy}:
+        raise Invalid("llm_not_configured", "Policy 'llm' needs a configured LLM provider")
+    return RuleBasedPolicies(config, dataset)
