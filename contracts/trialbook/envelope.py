@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    OptionalRaw = msgspec.Raw | None
+else:
+    # msgspec cannot decode into a union with Raw: a missing member is None, an explicit null is Raw(b"null").
+    OptionalRaw = msgspec.Raw
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from trialbook.envelope import OptionalRaw
+
 PAGE_LIMIT = 1000
 
 
@@ -213,7 +215,7 @@ class LogView(msgspec.Struct, frozen=True, kw_only=True):
     logger: str | None
     step: str | None
     attempt: int
-    data: msgspec.Raw | None
+    data: OptionalRaw
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,5 +310,5 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     facts: int = 0
     signals: int = 0
-    result: msgspec.Raw | None = None
+    result: OptionalRaw = None
     error: dict[str, Any] | None = None

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from trialbook.envelope import OptionalRaw
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 MAX_RECORDS = 1 << 16
@@ -27,7 +29,7 @@ class Log(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str | None = None
     logger: str | None = None
     step: str | None = None
-    data: msgspec.Raw | None = None
+    data: OptionalRaw = None
 
 
 class Metric(msgspec.Struct, frozen=True, omit_defaults=True):

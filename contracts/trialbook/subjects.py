@@ -15,6 +15,7 @@ FACTS_ALL = "fact.>"
 SIGNALS_ALL = "signal.>"
 PRESENCE_ALL = "presence.>"
 BLOBS_ALL = "blob.>"
+ASKS_ALL = "ask.*.>"
 TAP = "tap."
 
 SignalKind = Literal["log", "metric", "progress", "record"]
@@ -65,6 +66,12 @@ def tap(subject: str) -> str:
 def ask(workspace: str, query: str) -> str:
     """Where a typed query is asked; workspace ``_`` asks across workspaces (services only)."""
     return f"ask.{workspace}.{query}"
+
+
+def asked(subject: str) -> tuple[str, str]:
+    """Workspace and query of a subject that ``ASKS_ALL`` matched."""
+    _, workspace, query = subject.split(".", 2)
+    return workspace, query
 
 
 def command(workspace: str, name: str) -> str:
