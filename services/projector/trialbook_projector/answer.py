@@ -1,0 +1,188 @@
+"""Answer questions on ``ask.<workspace>.<query>``. A question may be anything; the answer is always an ``Answer``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from trialbook import subjects
+from trialbook.asking import MEDIA_TYPE
+from trialbook.errors import Invalid, Refusal, TooLarge, Unavailable
+from trialbook.queries import QUERIES, Answer, Health, ProjectorHealth, Query, RunGet, Sql
+from trialbook_projector import sql
+from trialbook_projector.live import Live
+from trialbook_projector.lookup import Lookup
+from trialbook_projector.queries import facts, items, runs, signals
+from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
+from trialbook_projector.settings import Settings
+from trialbook_projector.tables.facts import run_key
+from trialbook_projector.tables.store import Positions
+
+log = logging.getLogger(__name__)
+MAX_TASKS = 4096
+REPLY_MARGIN = 16 * 1024
+QUEUE_GROUP = "projector"
+_encode = msgspec.json.Encoder().encode
+_DECODERS = {name: msgspec.json.Decoder(cls).decode for name, cls in QUERIES.items()}
+
+READ: dict[str, Callable[[Reading, Any], Any]] = {
+    "run.get": runs.get,
+    "run.list": runs.listing,
+    "run.facts": facts.of_run,
+    "run.logs": signals.logs,
+    "run.metrics": signals.metrics,
+    "run.rows": signals.rows,
+    "run.activity": runs.activity,
+    "metric.compare": signals.compare,
+    "event.list": facts.listing,
+    "item.get": items.get,
+    "item.list": items.listing,
+}
+"""Query name -> the function that answers it in a reader's thread."""
+
+Control = Callable[[bytes], Awaitable[Any]]
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What goes back: JSON of an ``Answer``, or bytes of ``media_type``."""
+
+    payload: bytes
+    media_type: str | None = None
+
+
+class Answering:
+    """Subscribes to all questions, sharing them with other projectors of the same ledger."""
+
+    def __init__(
+        self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth],
+        controls: dict[str, Control] | None = None,
+    ) -> None:  # fmt: skip
+        self._nc, self._live, self._settings, self._health = nc, live, settings, health
+        self._controls = controls or {}
+        self._lookup = Lookup(live)
+        self._tasks: set[asyncio.Task[None]] = set()  # bounded by MAX_TASKS
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        self._subscription = await self._nc.subscribe(subjects.ASKS_ALL, queue=QUEUE_GROUP, cb=self._on_message)
+
+    async def stop(self) -> None:
+        """Take no more questions and answer those that are here."""
+        if self._subscription is not None:
+            await self._subscription.drain()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.wait_s)
+
+    async def _on_message(self, message: Msg) -> None:
+        if not message.reply:
+            return
+        try:
+            quick = self._at_once(message)
+        except Refusal as refusal:
+            quick = self._refused(refusal)
+        if quick is not None:
+            await self._send(message, quick)
+        elif len(self._tasks) >= MAX_TASKS:
+            await self._send(
+                message, self._refused(Unavailable("overloaded", "Too many questions at once; try again."))
+            )
+        else:
+            task = asyncio.create_task(self._in_time(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _at_once(self, message: Msg) -> Reply | None:
+        """The answer to ``run.get`` when it needs no waiting and no table; None for everything else."""
+        workspace, name = subjects.asked(message.subject)
+        if name != RunGet.NAME or workspace == EVERYWHERE:
+            return None
+        query: RunGet = decode(name, message.data)
+        if not query.id or not self._live.watermarks.reached(query.at_least, query.at_least_signals):
+            return None
+        caches = self._live.tables.caches
+        key = run_key(workspace, query.id)
+        entry = caches.runs.get(key)
+        if entry is None:
+            return None
+        if entry.state.deleted:
+            raise run_not_found(query.id)
+        return self._answered(_encode(view(entry, caches.progress.get(key))), self._live.watermarks.positions)
+
+    async def _in_time(self, message: Msg) -> None:
+        try:
+            reply = await self._answer(message)
+        except Refusal as refusal:
+            reply = self._refused(refusal)
+        except Exception:
+            log.exception("could not answer %s", message.subject)
+            reply = self._refused(Unavailable("projector_fault", "The projector failed on this question; see its log."))
+        await self._send(message, reply)
+
+    async def _answer(self, message: Msg) -> Reply:
+        workspace, name = subjects.asked(message.subject)
+        if name in self._controls:
+            return self._answered(_encode(await self._controls[name](message.data)), self._live.watermarks.positions)
+        query = decode(name, message.data)
+        marks = self._live.watermarks
+        if not marks.reached(query.at_least, query.at_least_signals):
+            await marks.wait(query.at_least, query.at_least_signals, self._settings.wait_s)
+        positions = marks.positions
+        if isinstance(query, Health):
+            return self._answered(_encode(self._health()), positions)
+        if isinstance(query, Sql):
+            result = await sql.run(self._live.tables.sql, workspace, query, self._settings, self._room())
+            if result.media_type is not None:
+                return Reply(result.payload, result.media_type)
+            return self._answered(result.payload, positions)
+        if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
+            entry, progress = await self._lookup.run(workspace, query.id)
+            return self._answered(_encode(view(entry, progress)), positions)
+        tables, function = self._live.tables, READ[name]
+
+        def read(cursor: Any) -> bytes:
+            return _encode(function(Reading(cursor, workspace, tables.caches, positions), query))
+
+        return self._answered(await tables.readers.run(read), positions)
+
+    def _room(self) -> int:
+        return self._nc.max_payload - REPLY_MARGIN
+
+    def _answered(self, result: bytes, positions: Positions) -> Reply:
+        if len(result) > self._room():
+            raise TooLarge(
+                "reply_too_large",
+                f"The answer has {len(result)} bytes; a reply holds {self._room()}. Ask for fewer rows or use brief.",
+            )
+        return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, result=msgspec.Raw(result))))
+
+    def _refused(self, refusal: Refusal) -> Reply:
+        positions = self._live.watermarks.positions
+        error = {"kind": refusal.kind, "code": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
+        return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, error=error)))
+
+    async def _send(self, message: Msg, reply: Reply) -> None:
+        headers = {MEDIA_TYPE: reply.media_type} if reply.media_type else None
+        try:
+            await self._nc.publish(message.reply, reply.payload, headers=headers)
+        except nats.errors.Error as error:  # the asker repeats its question after a reconnect
+            log.warning("could not send an answer to %s: %s", message.subject, error)
+
+
+def decode(name: str, payload: bytes) -> Any:
+    """A typed query. Raises ``Invalid``: ``unknown_query`` or ``invalid_query``."""
+    if name not in _DECODERS:
+        raise Invalid("unknown_query", f"There is no query {name[:80]!r}; there are {', '.join(QUERIES)}.")
+    try:
+        query: Query = _DECODERS[name](payload or b"{}")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Invalid("invalid_query", f"{name} cannot be read: {error}") from None
+    return query

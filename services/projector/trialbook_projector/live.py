@@ -1,0 +1,69 @@
+"""The tables that are in use now: one open file with its writer and its readers. A rebuild replaces them as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trialbook_projector.readers import Readers
+from trialbook_projector.settings import Settings
+from trialbook_projector.tables.message import Message
+from trialbook_projector.tables.store import open_store
+from trialbook_projector.tables.writer import Applied, Caches, Writer
+from trialbook_projector.watermarks import Watermarks
+
+
+class Tables:
+    """One open file."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.store = open_store(path, settings.duckdb)
+        self.writer = Writer(self.store, settings.capacity)
+        self.readers = Readers(self.store, threads=settings.reader_threads, queue=settings.reader_queue, name="read")
+        self.sql = Readers(self.store, threads=settings.sql_threads, queue=settings.sql_queue, name="sql")
+
+    @property
+    def caches(self) -> Caches:
+        """What is remembered of these tables."""
+        return self.writer.caches
+
+    async def close(self, *, checkpoint: bool) -> None:
+        """Answer what was asked, then close the file."""
+        await self.readers.close()
+        await self.sql.close()
+        await asyncio.to_thread(self.store.close, checkpoint=checkpoint)
+
+
+class Live:
+    """The current tables and how far they have come."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.watermarks = Watermarks(tables.writer.positions)
+        self.writing = asyncio.Lock()
+        """Held while a batch is applied or the tables are replaced."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+
+    async def apply(self, facts: Sequence[Message], signals: Sequence[Message]) -> None:
+        """Apply messages that follow the positions; when it returns they are committed and seen by readers."""
+        async with self.writing:
+            writer = self.tables.writer
+            loop = asyncio.get_running_loop()
+            done: list[Applied] = await loop.run_in_executor(self._thread, writer.apply, facts, signals)
+            for applied in done:
+                writer.publish(applied)
+            self.watermarks.advance(writer.positions)
+
+    def replace(self, tables: Tables) -> Tables:
+        """Let other tables be the current ones (hold ``writing``); returns the old ones, which the caller closes."""
+        before, self.tables = self.tables, tables
+        self.watermarks.advance(tables.writer.positions)
+        return before
+
+    async def close(self) -> None:
+        """Finish the batch in hand and close the file."""
+        async with self.writing:
+            await asyncio.to_thread(self._thread.shutdown, wait=True)
+            await self.tables.close(checkpoint=True)

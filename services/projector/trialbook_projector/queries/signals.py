@@ -1,0 +1,206 @@
+"""What runs have emitted: log lines, metric points, rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trialbook.errors import Invalid
+from trialbook.queries import (
+    LogPage,
+    LogView,
+    MetricCompare,
+    MetricPoint,
+    Page,
+    RowView,
+    RunLogs,
+    RunMetrics,
+    RunRows,
+)
+from trialbook.signals import LEVELS
+from trialbook_projector.queries.reading import Bounds, Reading, page_limit, small
+from trialbook_projector.times import text_of
+
+LOG_COLUMNS = "cursor, epoch_us(time), level, message, logger, step, attempt, data"
+METRIC_COLUMNS = "cursor, epoch_us(time), name, value, index, unit, step, attempt"
+MAX_POINTS = 10_000
+MAX_RUNS = 1000
+LOG_EXTENT = """
+SELECT coalesce(sum(count), 0), coalesce(min(first_cursor), 0), coalesce(max(last_cursor), 0)
+FROM book.emitted WHERE run = ? AND workspace = ? AND kind = 'log'
+"""
+
+
+def logs(reading: Reading, query: RunLogs) -> LogPage:
+    """``run.logs``."""
+    limit = page_limit(query.limit)
+    bounds = reading.bounds(query.id)
+    total, first, last = _extent(reading, bounds)
+    conditions, params = _log_filters(bounds, query, first, min(last, bounds.limit))
+    forward = query.after is not None or query.since_us is not None
+    sql = (
+        f"SELECT {LOG_COLUMNS} FROM book.logs WHERE {' AND '.join(conditions)} "  # noqa: S608 -- constants
+        f"ORDER BY cursor {'ASC' if forward else 'DESC'} LIMIT {limit + 1}"
+    )
+    rows = reading.rows(sql, params) if total else []
+    more, rows = len(rows) > limit, rows[:limit]
+    if not forward:
+        rows.reverse()
+    state = bounds.run.state
+    return LogPage(
+        items=[_log(row) for row in rows],
+        has_more=more,
+        total=total,
+        next_cursor=rows[-1][0] if rows else query.after or 0,
+        complete=state.terminal and reading.positions.signals >= state.signal_sequence,
+    )
+
+
+def _extent(reading: Reading, bounds: Bounds) -> tuple[int, int, int]:
+    """Lines of the run, first and last cursor."""
+    run = bounds.run
+    total, first, last = reading.rows(LOG_EXTENT, [run.id, run.workspace])[0]
+    if last > bounds.limit:  # lines after the verdict do not exist for readers
+        sql = "SELECT count(*) FROM book.logs WHERE run = ? AND workspace = ? AND cursor BETWEEN ? AND ?"
+        total = reading.rows(sql, [run.id, run.workspace, first, bounds.limit])[0][0]
+    return int(total), first, last
+
+
+def _log_filters(bounds: Bounds, query: RunLogs, first: int, last: int) -> tuple[list[str], list[Any]]:
+    conditions = ["run = ?", "workspace = ?", "cursor BETWEEN ? AND ?"]
+    params: list[Any] = [bounds.run.id, bounds.run.workspace, first, last]
+    for condition, number in (("cursor > ?", query.after), ("cursor < ?", query.before)):
+        if number is not None:
+            conditions.append(condition)
+            params.append(small(number, "A cursor"))
+    if query.since_us is not None:
+        conditions.append("time > make_timestamp(?)")
+        params.append(min(small(query.since_us, "since_us"), 253_402_300_800_000_000))
+    if query.level:
+        if query.level not in LEVELS:
+            raise Invalid("invalid_level", f"{query.level[:80]!r} is no level; there are {', '.join(LEVELS)}.")
+        for below in LEVELS[: LEVELS.index(query.level)]:
+            conditions.append("level <> ?")
+            params.append(below)
+    for column, value in (("logger", query.logger), ("step", query.step), ("attempt", query.attempt)):
+        if value:
+            conditions.append(f"{column} = ?")
+            params.append(value)
+    if query.contains:
+        conditions.append("contains(lower(message), ?)")
+        params.append(query.contains.lower())
+    return conditions, params
+
+
+def _log(row: Any) -> LogView:
+    cursor, time, level, message, logger, step, attempt, data = row
+    return LogView(
+        cursor=cursor, time=text_of(time), level=level, message=message, logger=logger, step=step, attempt=attempt,
+        data=None if data is None else msgspec.Raw(data.encode()),
+    )  # fmt: skip
+
+
+# Point n (from 0) of `total` is the first of its bucket of `points - 1` equal ones: the first and the last are always in.
+SAMPLED = """
+SELECT * EXCLUDE (position, total) FROM (
+    SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY cursor) - 1 AS position,
+        count(*) OVER (PARTITION BY {group}) AS total
+    FROM ({query}))
+WHERE total <= $points OR position = total - 1
+    OR (position * ($points - 1)) // (total - 1) <> ((position - 1) * ($points - 1)) // (total - 1)
+ORDER BY {group}, cursor
+"""
+
+
+def metrics(reading: Reading, query: RunMetrics) -> Page:
+    """``run.metrics``."""
+    bounds = reading.bounds(query.id)
+    sql = (
+        f"SELECT {METRIC_COLUMNS} FROM book.metrics "  # noqa: S608 -- constants
+        "WHERE run = $run AND workspace = $workspace AND cursor <= $limit AND cursor > $after"
+    )
+    params: dict[str, Any] = {
+        "run": bounds.run.id,
+        "workspace": bounds.run.workspace,
+        "limit": bounds.limit,
+        "after": -1 if query.after is None else small(query.after, "A cursor"),
+    }
+    if query.name:
+        sql, params["name"] = sql + " AND name = $name", query.name
+    if query.max_points:
+        params["points"] = _points(query.max_points)
+        rows = reading.cursor.execute(SAMPLED.format(group="name", query=sql), params).fetchall()
+        return Page(items=[_metric(row) for row in rows])
+    limit = page_limit(query.limit)
+    rows = reading.cursor.execute(f"{sql} ORDER BY cursor LIMIT {limit + 1}", params).fetchall()
+    more, rows = len(rows) > limit, rows[:limit]
+    return Page(items=[_metric(row) for row in rows], next_cursor=str(rows[-1][0]) if more else None)
+
+
+def _points(number: int) -> int:
+    """Check a number of points: 1 (the last one only) to 10,000. Raises ``Invalid`` (code ``invalid_limit``)."""
+    if not 1 <= number <= MAX_POINTS:
+        raise Invalid("invalid_limit", f"max_points must be 1 to {MAX_POINTS}, not {number}.")
+    return number
+
+
+def _metric(row: Any) -> MetricPoint:
+    cursor, time, name, value, index, unit, step, attempt = row
+    return MetricPoint(
+        cursor=cursor, time=text_of(time), name=name, value=value, index=index, unit=unit, step=step, attempt=attempt
+    )
+
+
+COMPARED = """
+SELECT m.run, m.cursor, epoch_us(m.time) AS time, m.value, m.index,
+    last_value(m.value) OVER everything AS last, min(m.value) OVER everything AS least,
+    max(m.value) OVER everything AS most, count(*) OVER everything AS number
+FROM book.metrics AS m SEMI JOIN (
+    SELECT id, workspace, CASE WHEN terminal THEN (signal_sequence << 16) | 65535 ELSE 9223372036854775807 END AS bound
+    FROM book.runs WHERE id IN (SELECT unnest($runs::VARCHAR[])) AND NOT deleted
+        AND ($everywhere OR workspace = $workspace)) AS r
+    ON m.run = r.id AND m.workspace = r.workspace AND m.cursor <= r.bound
+WHERE m.name = $metric AND m.run IN (SELECT unnest($runs::VARCHAR[]))
+WINDOW everything AS (PARTITION BY m.run ORDER BY m.cursor ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+"""
+
+
+def compare(reading: Reading, query: MetricCompare) -> list[dict[str, Any]]:
+    """``metric.compare``: ``points`` are ``{cursor, index, time, value}``; runs without the metric are left out."""
+    if len(query.runs) > MAX_RUNS:
+        raise Invalid("invalid_limit", f"metric.compare takes at most {MAX_RUNS} runs, not {len(query.runs)}.")
+    params = {
+        "runs": query.runs,
+        "metric": query.metric,
+        "workspace": reading.workspace,
+        "everywhere": reading.workspace == "_",
+        "points": _points(query.max_points),
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for row in reading.cursor.execute(SAMPLED.format(group="run", query=COMPARED), params).fetchall():
+        run, cursor, time, value, index, last, least, most, number = row
+        if run not in found:
+            found[run] = {"run": run, "last": last, "min": least, "max": most, "count": number, "points": []}
+        found[run]["points"].append({"cursor": cursor, "index": index, "time": text_of(time), "value": value})
+    return [found[run] for run in dict.fromkeys(query.runs) if run in found]
+
+
+def rows(reading: Reading, query: RunRows) -> Page:
+    """``run.rows``."""
+    limit = page_limit(query.limit)
+    bounds = reading.bounds(query.id)
+    run = bounds.run
+    found = reading.rows(
+        "SELECT index, id, kind, epoch_us(time), attempt, data FROM book.records "  # noqa: S608 -- a number
+        "WHERE run = ? AND workspace = ? AND kind = ? AND attempt = ? AND index > ? AND cursor <= ? "
+        f"ORDER BY index, cursor LIMIT {limit + 1}",
+        [run.id, run.workspace, query.kind, query.attempt or run.state.attempt, query.after_index, bounds.limit],
+    )
+    more, found = len(found) > limit, found[:limit]
+    return Page(items=[_row(row) for row in found], next_cursor=str(found[-1][0]) if more else None)
+
+
+def _row(row: Any) -> RowView:
+    index, id_, kind, time, attempt, data = row
+    return RowView(index=index, id=id_, kind=kind, time=text_of(time), attempt=attempt, data=msgspec.Raw(data.encode()))

@@ -1,0 +1,162 @@
+"""Guarded SQL: one SELECT over views that hold the asker's workspace, with limits on time, rows and bytes."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from trialbook.errors import Invalid, Refusal, TimedOut, TooLarge
+from trialbook.ids import parse_slug
+from trialbook.queries import Sql, SqlResult
+from trialbook_projector import sqlformat
+from trialbook_projector.queries.reading import EVERYWHERE
+from trialbook_projector.readers import Readers
+from trialbook_projector.settings import Settings
+from trialbook_projector.sqlguard import Guard, first_line
+from trialbook_projector.tables.schema import USER_VIEWS
+
+BATCH_ROWS = 2048
+MAX_ARROW_BYTES = 64 * 1024**2
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Bytes of ``media_type``; without one, JSON of a ``SqlResult``."""
+
+    payload: bytes
+    media_type: str | None
+
+
+async def run(readers: Readers, workspace: str, query: Sql, settings: Settings, room: int) -> Result:
+    """Answer one query; ``room`` is the number of bytes a reply may have.
+
+    Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge``, ``TimedOut``.
+    """
+    if not 1 <= query.max_rows <= settings.sql_max_rows:
+        raise Invalid("invalid_limit", f"max_rows must be 1 to {settings.sql_max_rows}.")
+    if not 0 < query.timeout_s <= settings.sql_max_s:
+        raise Invalid("invalid_limit", f"timeout_s must be more than 0 and at most {settings.sql_max_s:g} seconds.")
+    scope = "true" if workspace == EVERYWHERE else f"r.workspace = '{parse_slug(workspace, 'workspace')}'"
+    return await readers.run(lambda cursor: _Session.of(cursor, scope).answer(query, room))
+
+
+class _Session:
+    """One thread's connection for SQL: its views belong to one workspace at a time."""
+
+    _local = threading.local()
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._scope = ""
+        self._guard = Guard(cursor)
+
+    @classmethod
+    def of(cls, cursor: Any, scope: str) -> _Session:
+        """The session of this thread and cursor, with views for ``scope``."""
+        session: _Session | None = getattr(cls._local, "session", None)
+        if session is None or session._cursor is not cursor:
+            session = cls._local.session = cls(cursor)
+        if session._scope != scope:
+            session._scope = ""
+            for name, view in USER_VIEWS.items():
+                cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {view.format(scope=scope)}")
+            session._scope = scope
+        return session
+
+    def answer(self, query: Sql, room: int) -> Result:
+        started = time.monotonic()
+        text = self._guard.check(query.sql)
+        try:
+            with _deadline(self._cursor, query.timeout_s):
+                types, table, truncated = self._read(text, query)
+            return _result(query, types, table, truncated, started, room)
+        except Refusal:
+            raise
+        except duckdb.InterruptException:
+            raise TimedOut(
+                "sql_timeout", f"The query took longer than {query.timeout_s:g} s; narrow it or raise timeout_s."
+            ) from None
+        except duckdb.OutOfMemoryException:
+            raise TooLarge("sql_too_large", "The query needs more memory than it may have; narrow it.") from None
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+            raise Invalid("invalid_sql", first_line(error)) from None
+        except (duckdb.Error, pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+            # Without the message: it may quote values.
+            raise Invalid(
+                "sql_failed",
+                f"The query failed on a value ({type(error).__name__.removesuffix('Exception')}); "
+                "check casts (TRY_CAST gives NULL instead) and ranges.",
+            ) from None
+
+    def _read(self, text: str, query: Sql) -> tuple[list[tuple[str, str]], Any, bool]:
+        """Column names and types, at most ``max_rows`` rows, and whether there were more."""
+        relation = self._cursor.sql(text, params=query.params or None)
+        if relation is None:
+            raise Invalid("sql_not_allowed", "Exactly one SELECT is allowed.")
+        types = list(zip(relation.columns, map(str, relation.types), strict=True))
+        reader = relation.to_arrow_reader(BATCH_ROWS)
+        try:
+            batches, rows, size = [], 0, 0
+            for batch in reader:
+                batches.append(batch)
+                rows += batch.num_rows
+                size += batch.nbytes
+                if size > MAX_ARROW_BYTES:
+                    raise TooLarge("sql_too_large", "The result is too large; select fewer columns or add a LIMIT.")
+                if rows > query.max_rows:
+                    break
+            table = pa.Table.from_batches(batches, reader.schema)
+        finally:
+            reader.close()
+        return types, table.slice(0, query.max_rows), rows > query.max_rows
+
+
+def _result(query: Sql, types: list[tuple[str, str]], table: Any, truncated: bool, started: float, room: int) -> Result:
+    media_type = None
+    if query.format == "json":
+        result = SqlResult(
+            columns=[{"name": name, "type": type_} for name, type_ in types],
+            rows=sqlformat.rows(types, table),
+            truncated=truncated,
+            elapsed_ms=round((time.monotonic() - started) * 1000, 3),
+        )
+        payload = msgspec.json.encode(result)
+    else:
+        buffer = io.BytesIO()
+        media_type = sqlformat.WRITERS[query.format](types, table, truncated, buffer)
+        payload = buffer.getvalue()
+    if len(payload) > room:
+        raise TooLarge(
+            "reply_too_large",
+            f"The result has {len(payload)} bytes and a reply holds {room}; add a LIMIT, select fewer columns, or page.",
+        )
+    return Result(payload, media_type)
+
+
+@contextmanager
+def _deadline(cursor: Any, seconds: float) -> Iterator[None]:
+    """Interrupt the cursor when the time is over, but never after the block has ended."""
+    lock = threading.Lock()
+    over = False
+
+    def fire() -> None:
+        with lock:
+            if not over:
+                cursor.interrupt()
+
+    timer = threading.Timer(seconds, fire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            over = True
+        timer.cancel()

@@ -1,0 +1,232 @@
+"""Write batches: rows and positions in one transaction, poison put aside, caches changed only after the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from trialbook.streams import FACTS, SIGNALS
+from trialbook_projector.tables import arrow, find
+from trialbook_projector.tables.cache import Emitted, ItemEntry, LatestProgress, Lru, RunEntry
+from trialbook_projector.tables.facts import FactBatch, run_key
+from trialbook_projector.tables.message import Message, Parked, parked
+from trialbook_projector.tables.signals import SignalBatch
+from trialbook_projector.tables.store import Positions, Store
+
+log = logging.getLogger(__name__)
+
+UNSTORABLE = (
+    duckdb.DataError, duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException,
+    duckdb.ConstraintException, pa.ArrowException, UnicodeError, OverflowError,
+)  # fmt: skip
+"""What a value that no table can hold may raise. Everything else (disk full, file broken) stops the projector."""
+
+UPDATE_RUNS = """
+UPDATE book.runs AS r SET status = u.status, attempt = u.attempt, runner = u.runner, queued_at = u.queued_at,
+    started_at = u.started_at, finished_at = u.finished_at, deleted = u.deleted, terminal = u.terminal,
+    signal_sequence = u.signal_sequence, sequence = u.sequence, state = u.state
+FROM batch AS u WHERE r.created = u.created
+"""
+UPDATE_ITEMS = """
+UPDATE book.items AS r SET name = u.name, deleted = u.deleted, sequence = u.sequence, data = u.data
+FROM batch AS u WHERE r.created = u.created
+"""
+UPDATE_EMITTED = """
+UPDATE book.emitted AS r SET count = u.count, last_cursor = u.last_cursor, last_time = u.last_time, latest = u.latest
+FROM batch AS u WHERE r.first_cursor = u.first_cursor
+"""
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """How many entries the caches keep."""
+
+    runs: int = 8192
+    items: int = 4096
+    emitted: int = 16384
+
+
+class Caches:
+    """The newest committed state of what was used last."""
+
+    def __init__(self, store: Store, capacity: Capacity) -> None:
+        empty = {
+            t: store.writer.execute(f"SELECT count(*) FROM book.{t}").fetchone()[0] == 0  # noqa: S608 -- our own names
+            for t in ("runs", "items", "emitted")
+        }
+        self.runs: Lru[RunEntry] = Lru(capacity.runs, complete=empty["runs"])
+        self.items: Lru[ItemEntry] = Lru(capacity.items, complete=empty["items"])
+        self.emitted: Lru[Emitted] = Lru(capacity.emitted, complete=empty["emitted"])
+        self.progress: Lru[LatestProgress] = Lru(capacity.runs, complete=empty["emitted"])
+
+    def put_run(self, key: str, run: RunEntry, progress: LatestProgress | None) -> None:
+        """Remember a run. Invariant: the progress of a remembered run is remembered too, or there is none."""
+        if progress is not None:
+            self.put_progress(key, progress)
+        self.runs.put(key, run)
+
+    def put_progress(self, key: str, progress: LatestProgress) -> None:
+        """Remember a progress unless a newer one is known; a run whose progress is forgotten is forgotten with it."""
+        known = self.progress.get(key)
+        if known is not None and known.cursor >= progress.cursor:
+            return
+        forgotten = self.progress.put(key, progress)
+        if forgotten is not None:
+            self.runs.drop(forgotten)
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What a committed batch changed."""
+
+    positions: Positions
+    runs: dict[str, RunEntry]
+    items: dict[str, ItemEntry]
+    emitted: dict[str, Emitted]
+    progress: dict[str, LatestProgress]
+    parked: list[Parked]
+
+
+class Writer:
+    """Applies messages to a store. ``apply`` runs in one thread at a time; ``publish`` in the thread of the readers."""
+
+    def __init__(self, store: Store, capacity: Capacity | None = None) -> None:
+        self.store = store
+        self.caches = Caches(store, capacity or Capacity())
+        self.positions = store.positions()
+        self.parked = int(store.writer.execute("SELECT count(*) FROM book.parked").fetchone()[0])
+
+    def apply(self, facts: Sequence[Message], signals: Sequence[Message]) -> list[Applied]:
+        """Write messages that follow the positions, in one transaction if all can be stored; publish the result in order.
+
+        A message that no table can hold is found by halving the batch and put aside.
+        """
+        try:
+            return [self._write(facts, signals)]
+        except UNSTORABLE as error:
+            self.store.writer.rollback()
+            if len(facts) + len(signals) > 1:
+                return self._halved(facts, signals)
+            stream, message = (FACTS, facts[0]) if facts else (SIGNALS, signals[0])
+            return [self._put_aside(parked(stream, message, error))]
+
+    def _halved(self, facts: Sequence[Message], signals: Sequence[Message]) -> list[Applied]:
+        if facts and signals:
+            halves: list[tuple[Sequence[Message], Sequence[Message]]] = [(facts, ()), ((), signals)]
+        elif facts:
+            halves = [(facts[: len(facts) // 2], ()), (facts[len(facts) // 2 :], ())]
+        else:
+            halves = [((), signals[: len(signals) // 2]), ((), signals[len(signals) // 2 :])]
+        done: list[Applied] = []
+        for half in halves:
+            for applied in self.apply(*half):
+                self.publish(applied)
+                done.append(applied)
+        return done
+
+    def publish(self, applied: Applied) -> None:
+        """Make a committed batch the newest knowledge. Doing it twice changes nothing."""
+        for key, run in applied.runs.items():
+            self.caches.put_run(key, run, applied.progress.get(key))
+        for key, item in applied.items.items():
+            self.caches.items.put(key, item)
+        for key, emitted in applied.emitted.items():
+            self.caches.emitted.put(key, emitted)
+        for key, progress in applied.progress.items():
+            self.caches.put_progress(key, progress)
+        self.positions = applied.positions
+
+    def _write(self, facts: Sequence[Message], signals: Sequence[Message]) -> Applied:
+        writer = self.store.writer
+        fact_batch = FactBatch(
+            self.caches.runs, self.caches.items, lambda k: find.runs(writer, k), lambda k: find.items(writer, k)
+        )
+        fact_batch.fold(facts)
+        signal_batch = SignalBatch(self.caches.emitted, lambda k: find.emitted(writer, k))
+        signal_batch.fold(signals)
+        positions = Positions(
+            facts[-1].sequence if facts else self.positions.facts,
+            signals[-1].sequence if signals else self.positions.signals,
+        )
+        progress = find.progress(writer, [r.id for r in fact_batch.found_runs]) if fact_batch.found_runs else {}
+        for e in signal_batch.emitted.values():
+            if e.latest is not None:
+                progress[run_key(e.workspace, e.run)] = LatestProgress(e.last_cursor, e.latest)
+        applied = Applied(
+            positions, fact_batch.runs, fact_batch.items, signal_batch.emitted, progress,
+            fact_batch.parked + signal_batch.parked,
+        )  # fmt: skip
+        writer.begin()
+        self._write_facts(fact_batch)
+        self._write_signals(signal_batch)
+        self._finish(applied)
+        return applied
+
+    def _put_aside(self, poison: Parked) -> Applied:
+        at = poison.message.sequence
+        before = self.positions
+        positions = Positions(at, before.signals) if poison.stream == FACTS else Positions(before.facts, at)
+        applied = Applied(positions, {}, {}, {}, {}, [poison])
+        self.store.writer.begin()
+        self._finish(applied)
+        return applied
+
+    def _finish(self, applied: Applied) -> None:
+        writer, positions = self.store.writer, applied.positions
+        if applied.parked:
+            self._insert("parked", arrow.parked(applied.parked))
+        writer.execute(
+            "UPDATE book.positions SET position = CASE stream WHEN 'FACTS' THEN ? ELSE ? END",
+            [positions.facts, positions.signals],
+        )
+        writer.commit()
+        self.parked += len(applied.parked)
+        for poison in applied.parked:
+            log.error("parked message %d of %s: %s", poison.message.sequence, poison.stream, poison.reason)
+
+    def _write_facts(self, batch: FactBatch) -> None:
+        if batch.rows:
+            self._insert("facts", arrow.facts(batch.rows))
+        new, changed = _split(batch.runs, batch.new)
+        if new:
+            self._insert("runs", arrow.runs(new))
+        if changed:
+            self._update(UPDATE_RUNS, arrow.runs(changed))
+        new_items, changed_items = _split(batch.items, batch.new)
+        if new_items:
+            self._insert("items", arrow.items(new_items))
+        if changed_items:
+            self._update(UPDATE_ITEMS, arrow.items(changed_items))
+
+    def _write_signals(self, batch: SignalBatch) -> None:
+        for kind, table, columns in (
+            ("log", "logs", arrow.logs),
+            ("metric", "metrics", arrow.metrics),
+            ("record", "records", arrow.rows),
+        ):
+            if batch.chunks[kind]:
+                self._insert(table, columns(batch.chunks[kind]))
+        new, changed = _split(batch.emitted, batch.new)
+        if new:
+            self._insert("emitted", arrow.emitted(new))
+        if changed:
+            self._update(UPDATE_EMITTED, arrow.emitted(changed))
+
+    def _insert(self, table: str, rows: Any) -> None:
+        self.store.writer.register("batch", rows)
+        self.store.writer.execute(f"INSERT INTO book.{table} BY NAME SELECT * FROM batch")  # noqa: S608 -- our own names
+        self.store.writer.unregister("batch")
+
+    def _update(self, statement: str, rows: Any) -> None:
+        self.store.writer.register("batch", rows)
+        self.store.writer.execute(statement)
+        self.store.writer.unregister("batch")
+
+
+def _split(entries: dict[str, Any], new: Iterable[str]) -> tuple[list[Any], list[Any]]:
+    """Entries without and with a row."""
+    fresh = set(new)
+    return [e for k, e in entries.items() if k in fresh], [e for k, e in entries.items() if k not in fresh]
