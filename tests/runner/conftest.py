@@ -27,7 +27,7 @@ from trialbook.ids import UUIDv7Source
 from trialbook.log.nats import NatsEventLog, connect
 from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Tail
-from trialbook.streams import FACTS, SIGNALS
+from trialbook.streams import SIGNALS
 from trialbook.testing.server import NatsServer
 
 LEASE_S = 1.5
@@ -162,4 +162,4 @@ async def start_runner(ledger: Ledger, nats_server: NatsServer, tmp_path: Path) 
         if runner.process.poll() is None:
             runner.signal(signal.SIGCONT)
             runner.kill()
-        print(runner.log.read_text())
+        sys.stdout.write(runner.log.read_text())  # shown when the test fails

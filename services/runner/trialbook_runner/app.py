@@ -24,6 +24,7 @@ from trialbook_runner.emit import SignalPublisher
 from trialbook_runner.endings import Endings
 from trialbook_runner.execute.spawner import Spawner
 from trialbook_runner.leases import Leases
+from trialbook_runner.measurements import Measurements
 from trialbook_runner.notices import follow_notices
 from trialbook_runner.registry import Registry
 from trialbook_runner.settings import Settings
@@ -76,7 +77,7 @@ class Runner:
         self._parts = parts = Parts(
             settings=settings, source=self._source, handler=handler, blobs=NatsBlobStore(nc), registry=self._registry,
             publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
-            children=Children(handler, self._endings, self._registry, self._source), attempts={},
+            children=Children(handler, self._endings, Measurements(nc), self._registry, self._source), attempts={},
         )  # fmt: skip
         dispatcher = Dispatcher(parts)
         self._pools = [

@@ -12,26 +12,30 @@ from trialbook.domain.run import RunSpec
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import Conflict, Invalid, NotFound, TimedOut, Unavailable
-from trialbook.handle import Handler, Outcome, fresh
+from trialbook.handle import Handler, fresh
 from trialbook.ids import derived_id
 from trialbook.views import run_view
 from trialbook_runner.endings import Endings
 from trialbook_runner.execute.wire import RunChild
 from trialbook_runner.facts import RETRY_S, AttemptFacts
+from trialbook_runner.measurements import Measurements
 from trialbook_runner.registry import Registry
 
 log = logging.getLogger(__name__)
 
 
 class Children:
-    """Shared by all attempts of a runner; ``draining`` keeps children alive while their parent changes runners."""
+    """Shared by all attempts of a runner."""
 
-    def __init__(self, handler: Handler, endings: Endings, registry: Registry, source: str) -> None:
-        self._handler, self._endings, self._registry, self._source = handler, endings, registry, source
+    def __init__(
+        self, handler: Handler, endings: Endings, measurements: Measurements, registry: Registry, source: str
+    ) -> None:
+        self._handler, self._endings, self._measurements = handler, endings, measurements
+        self._registry, self._source = registry, source
         self._cancelling: set[str] = set()
 
     def parent_cancelled(self, run: str) -> None:
-        """From now on, children of this run whose waiting ends are cancelled."""
+        """From now on its children are cancelled when their wait ends; a parent that changes runners keeps them."""
         self._cancelling.add(run)
 
     def forget(self, run: str) -> None:
@@ -39,29 +43,38 @@ class Children:
         self._cancelling.discard(run)
 
     async def run(self, parent: AttemptFacts, op: RunChild) -> dict[str, Any]:
-        """Submit (once) and wait; returns the child's view."""
-        child = AggregateId(
-            parent.aggregate.workspace,
-            "run",
-            derived_id(parent.aggregate.workspace, parent.aggregate.id, "child", op.key),
-        )
-        spec = self._spec(parent, op)
-        await self._submit(child, spec, parent, op.key)
+        """Submit (once) and wait; returns the child's view with its ``metrics``: the last value of each."""
+        child, spec = _child(parent, op.key), self._spec(parent, op)
         try:
+            await self._submit(child, spec, parent, op.key)
             ended = await self._endings.wait(child)
         finally:
             if parent.aggregate.id in self._cancelling:
-                await asyncio.shield(self._cancel(child, parent))
+                await asyncio.shield(self.cancel(parent, op.key))
         view: dict[str, Any] = msgspec.to_builtins(run_view(child.workspace, child.id, ended.state, ended.sequence))
+        view["metrics"] = await self._measurements.last(child, ended.state.signal_sequence)
         return view
+
+    async def cancel(self, parent: AttemptFacts, key: str) -> None:
+        """Cancel a child; no effect when it has ended or was never submitted."""
+        child = _child(parent, key)
+        command = c.RequestCancel(reason="cancelled by the parent run", command_id=f"parent-{parent.attempt}")
+        while True:
+            try:
+                await self._handler.handle(child, command, self._meta(parent))
+            except (Unavailable, TimedOut):
+                await asyncio.sleep(RETRY_S)
+            except (Conflict, NotFound) as refusal:
+                log.debug("child %s: %s", child.id, refusal.detail)
+                return
+            else:
+                return
 
     def _spec(self, parent: AttemptFacts, op: RunChild) -> RunSpec:
         workload = self._registry.workloads.get(op.workload)
         if workload is None:
             known = ", ".join(sorted(self._registry.workloads))
-            raise Invalid(
-                "unknown_workload", f"There is no workload {op.workload!r} on this runner; there are: {known}."
-            )
+            raise Invalid("unknown_workload", f"This runner has no workload {op.workload!r} (it has: {known}).")
         order = parent.state.order
         return RunSpec(
             workload=op.workload, params=op.params, title=op.title, pool=workload.pool, isolation=workload.isolation,
@@ -80,19 +93,11 @@ class Children:
             else:
                 return
 
-    async def _cancel(self, child: AggregateId, parent: AttemptFacts) -> None:
-        command = c.RequestCancel(reason="the parent run was cancelled", command_id=f"parent-{parent.attempt}")
-        while True:
-            try:
-                _: Outcome[Any] = await self._handler.handle(child, command, self._meta(parent))
-            except (Unavailable, TimedOut):
-                await asyncio.sleep(RETRY_S)
-            except (Conflict, NotFound) as refusal:
-                log.debug("child %s: %s", child.id, refusal.detail)
-                return
-            else:
-                return
-
     def _meta(self, parent: AttemptFacts) -> Metadata:
         run = parent.aggregate.id
         return Metadata(source=self._source, actor=f"run:{run}", correlation=run, causation=run)
+
+
+def _child(parent: AttemptFacts, key: str) -> AggregateId:
+    workspace, run = parent.aggregate.workspace, parent.aggregate.id
+    return AggregateId(workspace, "run", derived_id(workspace, run, "child", key))

@@ -25,7 +25,9 @@ from trialbook_runner.execute.failures import verdict_of
 from trialbook_runner.execute.wire import (
     AnyOp,
     BeginStep,
+    CancelChild,
     EndStep,
+    FetchBlob,
     Job,
     RunChild,
     SaveArtifact,
@@ -99,9 +101,9 @@ class RunContext:
         """Say how far the run is."""
         self._recorder.progress(Progress(self._now_us(), done, total, unit, bounded_text(message), _STEP.get()))
 
-    def row(self, kind: str, index: int, data: Any, *, id: str = "") -> None:  # noqa: A002 -- the name in the contract
+    def row(self, kind: str, index: int, data: Any, *, row_id: str = "") -> None:
         """Emit one row of the table ``kind``."""
-        self._recorder.row(Row(self._now_us(), kind, index, checked_data(data), id))
+        self._recorder.row(Row(self._now_us(), kind, index, checked_data(data), row_id))
 
     @property
     def cancelled(self) -> bool:
@@ -170,6 +172,15 @@ class RunContext:
             RunChild(workload=workload, params=params, key=_name(key), title=title)
         )
         return view
+
+    async def cancel_child(self, key: str) -> None:
+        """Cancel a child run that this run submitted; no effect when it has ended."""
+        await self._channel.request(CancelChild(key=key))
+
+    async def fetch(self, sha256: str, path: Path) -> None:
+        """Write stored bytes, such as an artifact of an earlier attempt, to a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await self._channel.request(FetchBlob(sha256=sha256, path=str(path)))
 
 
 class BlockingContext:

@@ -8,12 +8,14 @@ from typing import Any
 from trialbook.domain.run import commands as c
 from trialbook.errors import TooLarge
 from trialbook.ports import BlobStore
-from trialbook_runner.blobs import INLINE_BYTES, store_file, store_value
+from trialbook_runner.blobs import INLINE_BYTES, fetch_file, store_file, store_value
 from trialbook_runner.children import Children
 from trialbook_runner.execute.wire import (
     AnyOp,
     BeginStep,
+    CancelChild,
     EndStep,
+    FetchBlob,
     RunChild,
     SaveArtifact,
     SaveCheckpoint,
@@ -40,11 +42,15 @@ class Operations:
             case SaveCheckpoint():
                 data, blob = await store_value(self._blobs, encode(op.data))
                 await self._facts.append(c.Checkpoint(attempt=self._attempt, data=data, blob=blob))
-                return None
             case SaveArtifact():
                 return await self._artifact(op)
             case RunChild():
                 return await self._children.run(self._facts, op)
+            case CancelChild():
+                await self._children.cancel(self._facts, op.key)
+            case FetchBlob():
+                await fetch_file(self._blobs, op.sha256, Path(op.path))
+        return None
 
     async def _begin(self, op: BeginStep) -> StepReply:
         before = self._facts.state.steps.get(op.step)

@@ -115,11 +115,11 @@ async def everything(ctx: Context, _params: Where) -> dict[str, Any]:
     """Use the whole context."""
     for name, path in ctx.inputs.items():
         ctx.log(path.read_text(), logger=name, level="debug", data={"path": path.name})
-    print("printed")
+    sys.stdout.write("printed\n")
     ctx.metric("loss", 0.5, index=1, unit="nat")
     ctx.metric("loss", float("nan"), index=2)
     ctx.progress(1, 2, unit="steps", message="half")
-    ctx.row("points", 1, {"x": 1}, id="p1")
+    ctx.row("points", 1, {"x": 1}, row_id="p1")
     (ctx.workdir / "file.txt").write_text("content")
     first = await ctx.artifact("file.txt", Path("file.txt"))
     second = await ctx.artifact("bytes.bin", b"\x00\x01")

@@ -79,7 +79,20 @@ class RunChild(Op, frozen=True, kw_only=True, tag="run_child"):
     title: str
 
 
-AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild
+class CancelChild(Op, frozen=True, kw_only=True, tag="cancel_child"):
+    """-> None; no effect on a child that has ended or never was."""
+
+    key: str
+
+
+class FetchBlob(Op, frozen=True, kw_only=True, tag="fetch_blob"):
+    """Write stored bytes to a path. -> None."""
+
+    sha256: str
+    path: str
+
+
+AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild | CancelChild | FetchBlob
 
 
 class StepReply(msgspec.Struct, frozen=True, kw_only=True):
