@@ -111,6 +111,14 @@ def test_equal_prices_go_to_the_earlier_registered_whatever_the_rating() -> None
         assert revenue == {"b1": 13.51, "b2": 0.0}
 
 
+@pytest.mark.parametrize("policy", ["random", "cheapest", "cheapest_with_amenities"])
+def test_only_complete_proposals_are_bought(policy: str) -> None:
+    sellers = [business("b1", {"Taco": 0.5}), business("b2"), business("b3", {"Soup": 0.5})]
+    for seed in range(4):
+        _, history = run(Dataset("part", [customer()], sellers), customer_policy=policy, seed=seed)
+        assert [entry["utility"] for entry in result(history)["business_summaries"]] == [0.0, 13.51, 0.0]
+
+
 def test_order_of_a_run() -> None:
     outcome, history = run(SMALL)
     assert [row["data"]["metadata"]["type"] for row in history.agents] == ["customer"] * 3 + ["business"] * 9

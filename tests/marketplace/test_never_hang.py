@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.marketplace.builders import business, customer, market, proposal, run
+from tests.marketplace.builders import business, customer, market, payment, proposal, run
 from trialbook.clock import FixedClock
+from trialbook_marketplace.agents.business import BusinessAgent
 from trialbook_marketplace.agents.business_rules import RuleBasedBusiness
 from trialbook_marketplace.agents.customer import CustomerAgent
 from trialbook_marketplace.agents.customer_rules import Shopper, cheapest
@@ -20,7 +21,7 @@ from trialbook_marketplace.agents.decisions import (
     TextToBusiness,
 )
 from trialbook_marketplace.agents.limits import NeverHang
-from trialbook_marketplace.agents.policy import Conversation, CustomerView, Received, Wait
+from trialbook_marketplace.agents.policy import Conversation, CustomerView, Offer, Received, Wait
 from trialbook_marketplace.agents.session import Session
 from trialbook_marketplace.agents.wakeups import Wakeups
 from trialbook_marketplace.experiment import Unattended
@@ -112,6 +113,13 @@ def test_twenty_idle_checks_stop_a_customer() -> None:
     assert 20 <= len(script.views) <= 21
 
 
+def test_checks_without_waiting_are_not_idle() -> None:
+    outcome, history = run(MARKET, policies=Plugged({"c1": Script([CHECK] * 30), "c2": Script([])}))
+    assert outcome.status == "completed"
+    assert texts(history, "warning") == []
+    assert sum(row["data"]["request"]["name"] == "FetchMessages" for row in history.actions) == 30
+
+
 def test_an_invalid_decision_is_a_failed_one() -> None:
     wrong: list[CustomerAction | Exception] = [
         CustomerAction("send_messages", "nothing to send"),
@@ -192,6 +200,19 @@ def test_policies_can_fail_the_run(lockstep: bool) -> None:
     policies.error = "every model call failed: 401"
     outcome, _ = run(MARKET, policies=policies)
     assert (outcome.status, outcome.error) == ("failed", "every model call failed: 401")
+
+
+def test_a_second_payment_that_reaches_a_business_is_not_confirmed() -> None:
+    made, history = market(*MARKET.customers, *MARKET.businesses)
+    seller = MARKET.businesses[0]
+    session = Session("b1", made, Wakeups(["c1"], ["b1"], lockstep=True), FixedClock())
+    agent = BusinessAgent(session, seller, RuleBasedBusiness(seller), Unattended(), NeverHang())
+    conversation = Conversation(seller, "c1", offers={"p1": Offer("b1", proposal("p1"))})
+    for ident in ("p1", "p1", "unknown"):
+        agent._confirm(conversation, payment(ident))
+    said = [row["data"]["request"]["parameters"]["message"]["content"] for row in history.actions]
+    assert [text.startswith("Payment received!") for text in said] == [True, False, False]
+    assert "not found" in said[1]
 
 
 def test_nobody_replaces_another_business_s_proposal() -> None:
