@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 
 import uvicorn
 
 from trialbook_gateway.app import create_app
+from trialbook_gateway.services import Services
 from trialbook_gateway.settings import Settings, from_environment
 
 DRAIN_S = 8
 
 
+class LiveServer(uvicorn.Server):
+    """A server that asks its live connections to end before it waits for the open ones."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End live connections with their cursors, then stop as usual."""
+        if self._services.started:
+            self._services.hub.stop_soon()
+        await super().shutdown(sockets)
+
+
 def server(settings: Settings) -> uvicorn.Server:
     """The configured server. Live connections are closed when it stops, after at most 8 seconds."""
-    return uvicorn.Server(
+    services = Services(settings)
+    return LiveServer(
         uvicorn.Config(
-            create_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
+            create_app(settings, services), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
             ws="websockets-sansio", log_level=settings.log_level, access_log=False, server_header=False,
             proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=DRAIN_S, ws_max_size=settings.live_frame_bytes, ws_per_message_deflate=False,
             lifespan="on", backlog=4096,
-        )
+        ),
+        services,
     )  # fmt: skip
 
 

@@ -14,8 +14,10 @@ from trialbook.views import RunView
 from trialbook_gateway.api import (
     analysis,
     catalog,
+    events,
     files,
     health,
+    live,
     run_artifacts,
     run_commands,
     run_parts,
@@ -27,8 +29,9 @@ from trialbook_gateway.schemas.items import ItemCreate, SqlIn, VersionCreate, Wo
 from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 
 ROUTERS: tuple[APIRouter, ...] = (
-    health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, files.router,
+    health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
+    events.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,

@@ -19,6 +19,7 @@ from trialbook.log.nats import NatsEventLog, connect
 from trialbook.log.setup import ensure_streams
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
 from trialbook_gateway.directory import Directory
+from trialbook_gateway.live.hub import Hub
 from trialbook_gateway.settings import Settings
 from trialbook_gateway.telemetry import Telemetry
 from trialbook_gateway.validation import Validators
@@ -75,6 +76,8 @@ class Services:
         self.directory = Directory(self.nc, self.clock)
         self.workspaces = Workspaces(self.nc, self.handler)
         self.verdicts = Verdicts(self.nc)
+        self.hub = Hub(self.nc, self.ask, settings, self.telemetry)
+        self.hub.start()
         await self.workspaces.ensure(settings.default_workspace, Metadata(source=SOURCE, actor="gateway"))
         await asyncio.gather(self.directory.start(CATCH_UP_S), self.workspaces.start(CATCH_UP_S))
         await self.verdicts.start()
@@ -83,6 +86,7 @@ class Services:
     async def close(self) -> None:
         """Stop following, finish what is being written, disconnect."""
         self.started = False
+        await self.hub.close()
         await self.verdicts.close()
         await self.directory.close()
         await self.workspaces.close()

@@ -1,0 +1,1 @@
+"""Live streams: one NATS subscription per followed run or workspace, shared by all clients of this gateway."""

@@ -1,0 +1,157 @@
+"""One client's way through a run: the past from the projector, then the shared channel, then the final status."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from trialbook.errors import NotFound, Refusal
+from trialbook_gateway.live.channel import Channel
+from trialbook_gateway.live.items import Item, Position, Status
+from trialbook_gateway.live.past import Past, View, merged
+from trialbook_gateway.live.ring import Entry
+
+ENTRIES_AT_ONCE = 128
+
+
+class TooSlow(Exception):
+    """The client fell further behind than is kept for it; it may resume from its last cursor."""
+
+
+class RunFollower:
+    """Hands out items in batches. ``position`` is that of the last item passed to ``cursor_after``."""
+
+    def __init__(
+        self, channel: Channel, past: Past, run: str, position: Position, kinds: frozenset[str], level: int, lag: int
+    ) -> None:
+        self._channel, self._past, self._run = channel, past, run
+        self._kinds, self._level, self._lag = kinds, level, lag
+        self.position = position
+        self._reached = position
+        """How far items have been collected, handed out or not wanted."""
+        self._index = 0
+        self._generation = -1
+        self._first: tuple[View, int] | None = None
+
+    async def open(self) -> None:
+        """Raises ``NotFound`` when there is no such run."""
+        self._first = await self._past.view(await self._channel.barrier())
+
+    async def batches(self, idle_s: float) -> AsyncIterator[list[Item]]:
+        """Items in order until the final status; an empty batch after ``idle_s`` seconds without any.
+
+        Raises ``TooSlow``, and ``Unavailable`` when no projector can tell the past.
+        """
+        while True:
+            async for batch in self._catch_up():
+                if batch:
+                    yield batch
+                    if batch[-1].final:
+                        return
+            while self._generation == self._channel.generation:
+                found = self._next_entries()
+                if not found:
+                    if not await self._channel.changed(idle_s):
+                        yield []
+                    continue
+                batch = self._wanted([item for entry in found for item in entry.items])
+                if batch:
+                    yield batch
+                    if batch[-1].final:
+                        return
+
+    def cursor_after(self, item: Item) -> str:
+        """Note that ``item`` is being handed out; the cursor to resume after it."""
+        here = self.position
+        if item.facts > here.facts or item.signals > here.signals:
+            self.position = Position(max(here.facts, item.facts), max(here.signals, item.signals))
+        return str(self.position)
+
+    def _next_entries(self) -> list[Entry]:
+        channel = self._channel
+        if self._index < channel.base or channel.end - self._index > self._lag:
+            raise TooSlow
+        found = channel.since(self._index, ENTRIES_AT_ONCE)
+        self._index += len(found)
+        at = self._reached
+        fresh = [entry for entry in found if entry.facts > at.facts or entry.signals << 16 > at.signals]
+        if fresh:
+            facts = max(self._reached.facts, *(entry.facts for entry in fresh))
+            signals = max(self._reached.signals, *(_end(entry) for entry in fresh))
+            self._reached = Position(facts, signals)
+        return fresh
+
+    def _wanted(self, items: list[Item]) -> list[Item]:
+        return [
+            item
+            for item in items
+            if (item.kind in self._kinds and (item.kind != "log" or item.level >= self._level)) or item.final
+        ]
+
+    async def _catch_up(self) -> AsyncIterator[list[Item]]:
+        """Everything between ``_reached`` and the channel's ring."""
+        while True:
+            self._generation = self._channel.generation
+            barrier = await self._channel.barrier()
+            try:
+                view, known = self._first or await self._past.view(barrier)
+            except NotFound as gone:
+                yield [self._gone(gone)]
+                return
+            if known < barrier.facts:
+                self._first = None
+                continue
+            self._first = None
+            self._channel.owned_by(view.attempt)
+            async for batch in self._history(view, known, barrier):
+                yield self._wanted(batch)
+                if batch and batch[-1].final:
+                    return
+            if self._joined():
+                return
+
+    async def _history(self, view: View, known: int, barrier: Position) -> AsyncIterator[list[Item]]:
+        groups = await self._past.facts(self._reached.facts, view.sequence)
+        last = [groups.pop()] if view.over and groups else []
+        signals = view.signal_sequence if view.over else barrier.signals
+        async for items, bound in self._past.signals(self._reached.signals, signals):
+            batch, groups = merged(groups, items, rest=False)
+            yield batch
+            self._reached = Position(self._reached.facts, max(self._reached.signals, bound))
+        batch, _ = merged([*groups, *last], [], rest=True)
+        if view.progress is not None and not view.over:
+            batch.append(Item("progress", view.progress, time=view.progress.time))
+        self._reached = Position(max(self._reached.facts, known), self._reached.signals)
+        if view.over and not (batch and batch[-1].final):
+            batch.append(self._final(view))
+        yield batch
+
+    def _joined(self) -> bool:
+        channel = self._channel
+        if self._generation != channel.generation:
+            return False
+        if self._reached.facts < channel.floor_facts or self._reached.signals >> 16 < channel.floor_signals:
+            return False  # what is missing has left the ring already: read on
+        self._index = channel.base
+        return True
+
+    def _final(self, view: View) -> Item:
+        status = Status(
+            run=self._run,
+            status=view.status,
+            final=True,
+            sequence=view.sequence,
+            time=view.finished_at,
+            attempt=view.attempt,
+            error=view.error,
+        )
+        return Item("status", status)
+
+    def _gone(self, gone: Refusal) -> Item:
+        if self._reached == Position():
+            raise gone
+        status = Status(run=self._run, status="deleted", final=True, sequence=self._reached.facts, time=None)
+        return Item("status", status)
+
+
+def _end(entry: Entry) -> int:
+    return entry.signals << 16 | 0xFFFF if entry.signals else 0
