@@ -44,12 +44,13 @@ class NameState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Take the name; ``replace`` takes it from its present owner."""
+    """Take the name; ``replace`` takes it from its present owner, or only from the owner ``replaces`` when given."""
 
     scope: str
     name: str
     owner: str
     replace: bool = False
+    replaces: str = ""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +75,6 @@ def decide(command: Claim | Release, state: NameState, now: datetime) -> Sequenc
         return (Released(owner=command.owner),) if state.owner == command.owner else ()
     if state.owner == command.owner:
         return ()
-    if state.owner and not command.replace:
+    if state.owner and not (command.replace and command.replaces in ("", state.owner)):
         raise Conflict("name_taken", f"The name {command.name!r} is taken; choose another one.", owner=state.owner)
     return (Claimed(scope=command.scope, name=command.name, owner=command.owner),)

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from trialbook_gateway.dialects import marketplace
+from trialbook_gateway.dialects.root import add_root_routes, drop_root_documents
+from trialbook_gateway.dialects.routing import RootRouter
+from trialbook_gateway.dialects.settings import dialect_settings
+from trialbook_gateway.dialects.union import union
 from trialbook_gateway.services import Services
 
 
 def mount_dialects(app: FastAPI, services: Services) -> None:
-    """Mount every dialect under its prefix and its documented root paths. Called last, after the native routes."""
-    del app, services
+    """Mount every dialect under its prefix and its documented root paths. Called last, after the native routes.
+
+    Native routes are looked at first; whatever none of them matches goes to the ``RootRouter``.
+    """
+    dialects = [marketplace.dialect(services)]
+    settings = dialect_settings()
+    mounted = [dialect.system for dialect in dialects]
+    sole = settings.sole(mounted)
+    at_root = [dialect for dialect in dialects if dialect.system in settings.root_systems]
+    if sole:
+        drop_root_documents(app)
+    else:
+        add_root_routes(app, dialects, at_root)
+        app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
+    app.router.default = RootRouter(
+        dialects, settings.root_systems, sole=sole, native=app.router.default, clock=services.clock,
+        max_body_bytes=services.settings.max_body_bytes,
+    )  # fmt: skip

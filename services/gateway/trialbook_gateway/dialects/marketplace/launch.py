@@ -1,0 +1,192 @@
+"""Launching an experiment: the checks in their documented order, then the facts that create its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from trialbook.domain import names
+from trialbook.domain.run import RunSpec, commands
+from trialbook.envelope import AggregateId
+from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
+from trialbook.handle import Loaded, fresh
+from trialbook_gateway.dialects.marketplace import datasets
+from trialbook_gateway.dialects.marketplace.datasets import Datasets, Snapshot
+from trialbook_gateway.dialects.marketplace.errors import bad_request
+from trialbook_gateway.dialects.marketplace.experiments import DIALECT, LABEL, SCOPE
+from trialbook_gateway.dialects.marketplace.policies import check_model, policies_of
+from trialbook_gateway.dialects.marketplace.schemas import ExperimentRequest
+from trialbook_gateway.dialects.marketplace.settings import MarketplaceSettings
+from trialbook_gateway.idempotency import Idempotency, identify, same_request
+from trialbook_gateway.ordering import name_aggregate
+from trialbook_gateway.services import Caller, Services
+from trialbook_marketplace.config import ExperimentConfig, check_config, check_new_name, default_name
+from trialbook_marketplace.export import export_filename
+
+WORKLOAD = "marketplace"
+ROUTE = "marketplace.experiments.create"
+MAX_COLLISIONS = 1000
+MAX_OVERRIDES = 8
+MASK = "***"
+_RECORDED = (
+    "postgres_host", "postgres_port", "postgres_password", "db_pool_min_size", "db_pool_max_size", "server_host",
+    "server_port", "export_dir", "override", "llm_provider", "llm_model",
+)  # fmt: skip
+
+
+class Launcher:
+    """Turns requests into runs."""
+
+    def __init__(self, services: Services, settings: MarketplaceSettings, known: Datasets) -> None:
+        self._services, self._settings, self._datasets = services, settings, known
+
+    async def launch(self, caller: Caller, request: Request, body: ExperimentRequest) -> str:
+        """The name of the launched experiment. Raises the documented 400s, and 409 for a reused Idempotency-Key."""
+        new_id = self._services.ids.new()
+        asked = identify(request, caller.workspace, caller.principal.actor, ROUTE, body.model_dump(), new_id)
+        if asked.keyed and (first := await self._first(caller, asked)) is not None:
+            return first
+        snapshot, config = await self._checked(body)
+        sha256 = await datasets.store(snapshot, self._services.blobs)
+        if body.experiment_name:
+            await self._named(caller, asked, body, _spec(self._services, body, config, snapshot, sha256))
+            return config.experiment_name
+        return await self._automatic(caller, asked, _spec(self._services, body, config, snapshot, sha256), snapshot)
+
+    async def _first(self, caller: Caller, asked: Idempotency) -> str | None:
+        """The name that the first request under this key was given."""
+        aggregate = caller.aggregate("run", asked.id)
+        state = (await self._services.handler.load(aggregate)).state
+        if asked.command_id not in state.command_ids:
+            return None
+        same_request(state.digest, asked, aggregate)
+        return str(state.order.name)
+
+    async def _checked(self, body: ExperimentRequest) -> tuple[Snapshot, ExperimentConfig]:
+        try:
+            if body.experiment_name:
+                check_new_name(body.experiment_name)
+            snapshot = await self._datasets.snapshot(body.dataset)
+            config = _config(body, snapshot, self._services.clock.unix_us() // 1000)
+            check_config(config)
+            check_model(body, policies_of(body), self._settings)
+            if body.export_filename:
+                export_filename(body.export_filename, config.experiment_name)
+        except Refusal as refusal:
+            raise bad_request(refusal) from None
+        return snapshot, config
+
+    async def _automatic(self, caller: Caller, asked: Idempotency, spec: RunSpec, snapshot: Snapshot) -> str:
+        """Take the first free name, counting up the milliseconds in it."""
+        began = self._services.clock.unix_us() // 1000
+        for offset in range(MAX_COLLISIONS):
+            name = default_name(snapshot.customers, snapshot.businesses, began + offset)
+            try:
+                return await self._append(caller, asked, _renamed(spec, name), [], {})
+            except Conflict as conflict:
+                if conflict.code != "name_taken":
+                    raise
+        raise Unavailable("no_free_name", f"{MAX_COLLISIONS} automatic names were taken; try again.")
+
+    async def _named(self, caller: Caller, asked: Idempotency, body: ExperimentRequest, spec: RunSpec) -> None:
+        name = str(spec.name)
+        for _ in range(MAX_OVERRIDES):
+            try:
+                if not body.override:
+                    await self._append(caller, asked, spec, [], {})
+                else:
+                    await self._override(caller, asked, spec)
+            except Conflict as conflict:
+                if conflict.code == "name_taken" and not body.override:
+                    raise _exists(name) from None
+                if conflict.code not in ("name_taken", "run_finished"):
+                    raise
+            else:
+                return
+        raise Unavailable("contention", f"Others keep replacing the experiment '{name}'; try again.")
+
+    async def _override(self, caller: Caller, asked: Idempotency, spec: RunSpec) -> None:
+        """Take the name over; in the same append an active run that bears it is cancelled."""
+        aggregate = name_aggregate(caller.workspace, SCOPE, str(spec.name))
+        named: Loaded[Any] = await self._services.handler.load(aggregate)
+        if not (owner := str(named.state.owner)) or owner == asked.id:
+            await self._append(caller, asked, spec, [], {})
+            return
+        old = caller.aggregate("run", owner)
+        loaded: Loaded[Any] = await self._services.handler.load(old)
+        if loaded.state.order.dialect != DIALECT:
+            raise bad_request(Invalid("name_taken", f"The name '{spec.name}' belongs to a run that is no experiment."))
+        cancel = commands.RequestCancel(reason=f"replaced by run {asked.id}")
+        more = [] if loaded.state.terminal else [(old, cancel)]
+        await self._append(caller, asked, spec, more, {aggregate: named, old: loaded}, replaces=owner)
+
+    async def _append(
+        self,
+        caller: Caller,
+        asked: Idempotency,
+        spec: RunSpec,
+        more: list[tuple[AggregateId, Any]],
+        known: dict[AggregateId, Loaded[Any]],
+        replaces: str = "",
+    ) -> str:
+        """Create the run and claim its name at once; returns the name that the run has in the ledger."""
+        run = caller.aggregate("run", asked.id)
+        name = name_aggregate(caller.workspace, SCOPE, str(spec.name))
+        create = commands.Create(
+            spec=spec, ticket=self._services.ids.new(), command_id=asked.command_id, digest=asked.digest
+        )
+        claim = names.Claim(scope=SCOPE, name=str(spec.name), owner=asked.id, replace=bool(replaces), replaces=replaces)
+        assumed = {run: fresh("run"), name: fresh("name"), **known}
+        outcomes = await self._services.handler.handle_all([(run, create), (name, claim), *more], caller.meta, assumed)
+        self._services.telemetry.facts.inc(sum(len(outcome.facts) for outcome in outcomes))
+        named = str(outcomes[0].state.order.name)
+        if named != spec.name and outcomes[1].facts:  # a twin of this request was quicker, under another automatic name
+            await self._services.handler.handle(name, names.Release(owner=asked.id), caller.meta)
+        return named
+
+
+def _exists(name: str) -> Refusal:
+    text = f"Experiment '{name}' already exists. Use override=true to replace it."
+    return bad_request(Conflict("experiment_exists", text))
+
+
+def _config(body: ExperimentRequest, snapshot: Snapshot, epoch_ms: int) -> ExperimentConfig:
+    customer, business = policies_of(body)
+    return ExperimentConfig(
+        experiment_name=body.experiment_name or default_name(snapshot.customers, snapshot.businesses, epoch_ms),
+        search_algorithm=body.search_algorithm, search_bandwidth=body.search_bandwidth,
+        customer_max_steps=body.customer_max_steps, customer_policy=customer, business_policy=business, seed=body.seed,
+    )  # fmt: skip
+
+
+def _spec(
+    services: Services, body: ExperimentRequest, config: ExperimentConfig, snapshot: Snapshot, sha256: str
+) -> RunSpec:
+    """The order for the runners; defaults are those of the announced workload, if a runner has announced it yet."""
+    announced = next((w for w in services.directory.workloads() if w.name == WORKLOAD), None)
+    recorded = {name: getattr(body, name) for name in _RECORDED}
+    params = {
+        "experiment_name": config.experiment_name, "dataset": snapshot.name, "dataset_path": snapshot.path,
+        "dataset_digest": snapshot.digest, "search_algorithm": config.search_algorithm,
+        "search_bandwidth": config.search_bandwidth, "customer_max_steps": config.customer_max_steps,
+        "customer_policy": config.customer_policy, "business_policy": config.business_policy,
+        "export_sqlite": body.export_sqlite, "export_filename": body.export_filename,
+    }  # fmt: skip
+    return RunSpec(
+        workload=WORKLOAD, params=params, name=config.experiment_name, title=config.experiment_name,
+        labels={LABEL: config.experiment_name, "dataset": snapshot.name}, seed=config.seed,
+        pool=announced.pool if announced else "default", timeout_s=announced.timeout_s if announced else None,
+        inputs={"dataset": sha256}, dialect=DIALECT, extra={"request": {**recorded, "postgres_password": MASK}},
+    )  # fmt: skip
+
+
+def _renamed(spec: RunSpec, name: str) -> RunSpec:
+    return msgspec.structs.replace(
+        spec,
+        name=name,
+        title=name,
+        labels={**spec.labels, LABEL: name},
+        params={**spec.params, "experiment_name": name},
+    )

@@ -1,0 +1,101 @@
+"""Routes that the original does not have: cancelling, analysis, threads, runs behind a name, export."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from trialbook.domain.run import commands
+from trialbook.errors import Conflict
+from trialbook_gateway.dialects.marketplace import experiments, exports, schemas
+from trialbook_gateway.dialects.marketplace.experiments import LABEL, Experiment
+from trialbook_gateway.dialects.marketplace.listing import runs_labelled
+from trialbook_gateway.dialects.marketplace.parts import Where
+from trialbook_gateway.dialects.marketplace.routes.described import described
+from trialbook_gateway.idempotency import command_id
+from trialbook_marketplace.analytics import analyse, threads
+
+router = APIRouter(tags=["beyond the original"])
+Distance = Annotated[int, Query(ge=0, le=20, description="Levenshtein distance up to which item names match.")]
+
+
+@router.post(
+    "/api/experiments/{name}/cancel", response_model=schemas.ExperimentStatus, responses=described(400, 404, 409)
+)
+async def cancel_experiment(where: Where, request: Request, name: str) -> dict[str, Any]:
+    """Cancel; its final status is ``failed`` with the error ``Cancelled``. 409 when it has finished otherwise."""
+    services, caller = where.services, where.caller
+    found = await experiments.require(services, caller, name)
+    known = command_id(request, caller.workspace, caller.principal.actor, "marketplace.cancel", found.id)
+    command = commands.RequestCancel(reason="cancelled through the marketplace API", command_id=known)
+    try:
+        outcome = await services.handler.handle(caller.aggregate("run", found.id), command, caller.meta)
+    except Conflict as conflict:
+        if conflict.code != "run_finished":
+            raise
+        status = experiments.status_of(found) if found.finished else "finished"
+        raise Conflict("run_finished", f"Experiment '{name}' is {status} and cannot be cancelled") from None
+    after = await experiments.read(services, caller.workspace, found.id, outcome.sequence)
+    return experiments.state_of(after or found)
+
+
+@router.get("/api/experiments/{name}/analytics", response_model=dict[str, Any], responses=described(400, 404, 422))
+async def experiment_analytics(where: Where, name: str, fuzzy_match_distance: Distance = 0) -> Response:
+    """Utilities, transactions and the comparison with the baselines, also while the run is going on."""
+    found = await experiments.require(where.services, where.caller, name)
+    result = await where.parts.histories.compute(
+        where.caller, found, lambda h: msgspec.json.encode(analyse(h.agents, h.actions, h.logs, fuzzy_match_distance))
+    )
+    return Response(result, media_type="application/json")
+
+
+@router.get("/api/experiments/{name}/threads", response_model=dict[str, Any], responses=described(400, 404, 422))
+async def experiment_threads(where: Where, name: str, fuzzy_match_distance: Distance = 0) -> Response:
+    """Customers, businesses, messages and conversations, newest first, with the analytics."""
+    found = await experiments.require(where.services, where.caller, name)
+    result = await where.parts.histories.compute(
+        where.caller, found, lambda h: msgspec.json.encode(threads(h.agents, h.actions, h.logs, fuzzy_match_distance))
+    )
+    return Response(result, media_type="application/json")
+
+
+@router.get("/api/experiments/{name}/runs", response_model=list[schemas.Run], responses=described(400, 404))
+async def experiment_runs(where: Where, name: str) -> list[dict[str, Any]]:
+    """Every run that bore the name, newest first; ``current`` bears it now."""
+    experiments.check_name(name)
+    owner, sequence = await experiments.owner_of(where.services, where.caller.workspace, name)
+    if owner:
+        await experiments.read(where.services, where.caller.workspace, owner, sequence)
+    runs = await runs_labelled(where.services, where.caller, name)
+    if not runs:
+        raise experiments.missing(name)
+    return [_run(run, owner) for run in runs if run.labels.get(LABEL) == name]
+
+
+@router.get(
+    "/api/experiments/{name}/export",
+    response_class=Response,
+    responses={200: {"content": {exports.MEDIA_TYPE: {}}}, **described(400, 404)},
+)
+async def experiment_export(where: Where, name: str) -> Response:
+    """The history as an SQLite file: tables agents, actions and logs."""
+    found = await experiments.require(where.services, where.caller, name)
+    return await exports.download(where.services, where.parts.histories, where.caller, found)
+
+
+def _run(run: Experiment, owner: str) -> dict[str, Any]:
+    state = experiments.state_of(run)
+    return {
+        "id": run.id,
+        "current": run.id == owner,
+        "status": state["status"],
+        "created_at": run.created_at,
+        "started_at": state["started_at"],
+        "completed_at": state["completed_at"],
+        "error": state["error"],
+        "seed": run.seed,
+        "parameters": run.params,
+    }

@@ -1,0 +1,124 @@
+"""Bodies and replies of the marketplace API, as documented."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from trialbook_marketplace.config import DEFAULT_SEARCH_ALGORITHM, DEFAULT_SEARCH_BANDWIDTH
+
+INT64 = 2**63 - 1
+Text = Annotated[str, Field(max_length=1000)]
+"""What is only recorded must stay small."""
+
+
+class Dataset(BaseModel):
+    """One dataset; ``path`` is the full path."""
+
+    name: str
+    path: str
+    num_businesses: int
+    num_customers: int
+
+
+class SystemSettings(BaseModel):
+    """Defaults and options."""
+
+    default_search_algorithm: str
+    default_search_bandwidth: int
+    default_postgres_host: str
+    default_postgres_port: int
+    available_providers: list[str]
+
+
+class ExperimentRequest(BaseModel):
+    """An experiment to launch. The ``postgres_*``, ``db_pool_*`` and ``server_*`` fields are recorded and unused."""
+
+    dataset: str = Field(description="Name, path below a dataset root, or absolute path inside one.")
+    experiment_name: str | None = None
+    search_algorithm: str = DEFAULT_SEARCH_ALGORITHM
+    search_bandwidth: int = Field(DEFAULT_SEARCH_BANDWIDTH, ge=-INT64, le=INT64)
+    customer_max_steps: int | None = Field(None, ge=-INT64, le=INT64)
+    postgres_host: Text = "localhost"
+    postgres_port: int = Field(5432, ge=-INT64, le=INT64)
+    postgres_password: Text = "postgres"  # noqa: S105 - the documented default, never used
+    db_pool_min_size: int = Field(2, ge=-INT64, le=INT64)
+    db_pool_max_size: int = Field(10, ge=-INT64, le=INT64)
+    server_host: Text = "127.0.0.1"
+    server_port: int = Field(0, ge=-INT64, le=INT64)
+    override: bool = False
+    export_sqlite: bool = False
+    export_dir: Text | None = None
+    export_filename: Text | None = None
+    customer_policy: Text | None = None
+    business_policy: Text | None = None
+    seed: int = Field(0, ge=-INT64, le=INT64)
+    llm_provider: Text | None = None
+    llm_model: Text | None = None
+
+
+class ExperimentStatus(BaseModel):
+    """How an experiment stands; ``status`` is pending, running, completed or failed."""
+
+    name: str
+    status: str
+    started_at: str | None
+    completed_at: str | None
+    error: str | None
+
+
+class ExperimentSummary(BaseModel):
+    """What an experiment has recorded so far."""
+
+    schema_name: str
+    first_activity: str | None
+    last_activity: str | None
+    agents_count: int
+    actions_count: int
+    logs_count: int
+    llm_providers: list[str]
+
+
+class LogEntry(BaseModel):
+    """One log entry."""
+
+    timestamp: str
+    level: str
+    message: str | None
+    data: Any
+    agent_id: str | None
+
+
+class LogsPage(BaseModel):
+    """Log entries in ascending order; ``total`` counts all entries of the run."""
+
+    logs: list[LogEntry]
+    total: int
+    has_more: bool
+
+
+class Run(BaseModel):
+    """One run behind a name; ``current`` bears the name now."""
+
+    id: str
+    current: bool
+    status: str
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    error: str | None
+    seed: int
+    parameters: dict[str, Any]
+
+
+class Health(BaseModel):
+    """``healthy``, ``degraded`` or ``unhealthy``."""
+
+    status: str
+
+
+class Detail(BaseModel):
+    """Every refusal: a text, or a list of faults in body or query."""
+
+    detail: str | list[Any]

@@ -1,0 +1,94 @@
+"""Between the marketplace library and the run's context: rows out, time and ids in, the history as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from trialbook import Context
+from trialbook.clock import SystemClock
+from trialbook_marketplace.rows import History, Row
+
+HISTORY = "history.ndjson.gz"
+"""One JSON object per line: ``kind`` (agent, action or log) beside the row's members, each kind in index order."""
+
+
+class Recorder:
+    """A sink that emits every row as a signal and keeps it for export and analysis."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self.history = History()
+
+    def agent(self, row: Row) -> None:
+        """Emit as a row of the table ``agent``."""
+        self.history.agent(row)
+        self._ctx.row("agent", row["index"], row["data"], id=row["id"])
+
+    def action(self, row: Row) -> None:
+        """Emit as a row of the table ``action``."""
+        self.history.action(row)
+        self._ctx.row("action", row["index"], row["data"], id=row["id"])
+
+    def log(self, row: Row) -> None:
+        """Emit as a log line; the logger is the agent's id or ``marketplace_experiment``."""
+        self.history.log(row)
+        data = row["data"]
+        self._ctx.log(data["message"], level=data["level"], logger=data["name"], data=data["data"])
+
+
+class ContextClock(SystemClock):
+    """The context's time for the library."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def now(self) -> datetime:
+        """Current UTC time."""
+        return self._ctx.now()
+
+
+class ContextIds:
+    """The context's ids for the library."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def new(self) -> str:
+        """A fresh id."""
+        return self._ctx.new_id()
+
+
+class ContextControl:
+    """The runner's hand on the experiment."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled."""
+        return self._ctx.cancelled
+
+    async def checkpoint(self) -> None:
+        """Let other agents go on."""
+        await asyncio.sleep(0)
+
+    def progress(self, finished: int, total: int) -> None:
+        """Customers that have stopped."""
+        self._ctx.progress(finished, total, unit="customers")
+
+
+def pack(history: History) -> bytes:
+    """The complete history, compressed; the same history gives the same bytes."""
+    return gzip.compress(b"".join(_lines(history)), compresslevel=6, mtime=0)
+
+
+def _lines(history: History) -> Iterator[bytes]:
+    encode = msgspec.json.Encoder().encode
+    for kind, rows in (("agent", history.agents), ("action", history.actions), ("log", history.logs)):
+        for row in rows:
+            yield encode({"kind": kind, **row}) + b"\n"
