@@ -125,11 +125,11 @@ class Pool:
     async def _on_message(self, message: Msg) -> None:
         entry = Entry(self._nc, message.reply, message.data, self._clock.monotonic())
         ours = self._leases.held(entry.sequence)
+        if self._leases.doubtful:
+            return
         if ours is not None:
             if self._leases.fresh(ours):
                 ours.adopt(message.reply, self._clock.monotonic())
-            else:
-                await self._nc.publish(message.reply, nak(self._leases.lease_s / 3))
         elif self.free <= 0:
             await self._nc.publish(message.reply, nak(0))
         else:
@@ -142,7 +142,8 @@ class Pool:
         try:
             await self._execute(entry)
         except asyncio.CancelledError:
-            await asyncio.shield(entry.nak())
+            if self._leases.fresh(entry):
+                await asyncio.shield(entry.nak())
             raise
         finally:
             self._leases.release(entry)

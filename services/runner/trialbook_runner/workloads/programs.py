@@ -36,7 +36,7 @@ class Program(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stdin: str = ""
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
     artifacts: list[str] = []
-    allowed_exit_codes: list[int] = [0]
+    allowed_exit_codes: list[int] = msgspec.field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
         for path in (self.cwd, *self.artifacts):
