@@ -16,6 +16,8 @@ SIGNALS_ALL = "signal.>"
 PRESENCE_ALL = "presence.>"
 BLOBS_ALL = "blob.>"
 ASKS_ALL = "ask.*.>"
+REBUILD = "rebuild"
+"""Control request to a projector, asked like a query of workspace ``_``: ``{"check": bool}``."""
 TAP = "tap."
 
 SignalKind = Literal["log", "metric", "progress", "record"]

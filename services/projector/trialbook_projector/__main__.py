@@ -1,4 +1,9 @@
-"""``python -m trialbook_projector``: run the projector."""
+"""The projector's command line.
+
+``python -m trialbook_projector``                     run the projector
+``python -m trialbook_projector rebuild [--check]``   rebuild the tables, compare and swap (``--check``: compare only)
+``python -m trialbook_projector build FILE FACTS SIGNALS``   build a file up to two positions (used by ``rebuild``)
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,12 @@ import logging
 import os
 import sys
 
-from trialbook.errors import Refusal
-from trialbook_projector.settings import from_environment
+from trialbook.errors import Invalid, Refusal
+from trialbook_projector.settings import Settings, from_environment
 
 
 def main(arguments: list[str]) -> int:
-    """Serve; returns the exit code."""
+    """Run one command; returns the exit code: 1 for a refusal, 2 when a rebuild is not identical."""
     try:
         settings = from_environment(os.environ)
         logging.basicConfig(
@@ -20,13 +25,27 @@ def main(arguments: list[str]) -> int:
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
             stream=sys.stderr,
         )
-        from trialbook_projector.app import serve
-
-        asyncio.run(serve(settings))
+        return asyncio.run(_run(settings, arguments))
     except Refusal as refusal:
         sys.stderr.write(f"{refusal.code}: {refusal.detail}\n")
         return 1
-    return 0
+
+
+async def _run(settings: Settings, arguments: list[str]) -> int:
+    from trialbook_projector import app
+
+    match arguments:
+        case []:
+            await app.serve(settings)
+            return 0
+        case ["rebuild"] | ["rebuild", "--check"]:
+            identical, report = await app.rebuild(settings, check="--check" in arguments)
+            sys.stdout.write(report + "\n")
+            return 0 if identical else 2
+        case ["build", path, facts, signals] if facts.isdecimal() and signals.isdecimal():
+            await app.build_file(settings, path, int(facts), int(signals))
+            return 0
+    raise Invalid("usage", (__doc__ or "").strip())
 
 
 if __name__ == "__main__":

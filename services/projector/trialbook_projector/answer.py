@@ -78,7 +78,7 @@ class Answering:
     async def stop(self) -> None:
         """Take no more questions and answer those that are here."""
         if self._subscription is not None:
-            await self._subscription.drain()
+            await self._subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types here
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.wait_s)
 
@@ -130,7 +130,7 @@ class Answering:
     async def _answer(self, message: Msg) -> Reply:
         workspace, name = subjects.asked(message.subject)
         if name in self._controls:
-            return self._answered(_encode(await self._controls[name](message.data)), self._live.watermarks.positions)
+            return await self._control(workspace, name, message.data)
         query = decode(name, message.data)
         marks = self._live.watermarks
         if not marks.reached(query.at_least, query.at_least_signals):
@@ -152,6 +152,16 @@ class Answering:
             return _encode(function(Reading(cursor, workspace, tables.caches, positions), query))
 
         return self._answered(await tables.readers.run(read), positions)
+
+    async def _control(self, workspace: str, name: str, payload: bytes) -> Reply:
+        """A control request; only those who may ask across workspaces may give one."""
+        if workspace != EVERYWHERE:
+            raise Invalid("unknown_query", f"{name} is asked across workspaces only.")
+        try:
+            result = await self._controls[name](payload)
+        except msgspec.MsgspecError as error:
+            raise Invalid("invalid_query", f"{name} cannot be read: {error}") from None
+        return self._answered(_encode(result), self._live.watermarks.positions)
 
     def _room(self) -> int:
         return self._nc.max_payload - REPLY_MARGIN

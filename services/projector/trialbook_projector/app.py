@@ -6,23 +6,34 @@ import asyncio
 import logging
 import signal
 from importlib.metadata import version
+from pathlib import Path
 
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from trialbook import subjects
 from trialbook.clock import SystemClock
+from trialbook.errors import refusal
 from trialbook.ids import UUIDv7Source
 from trialbook.log.nats import connect
 from trialbook.log.setup import ensure_streams
-from trialbook.queries import ProjectorHealth
+from trialbook.queries import Answer, ProjectorHealth
 from trialbook.times import rfc3339
 from trialbook_projector.answer import Answering
+from trialbook_projector.build import build
 from trialbook_projector.live import Live, Tables
 from trialbook_projector.pump import Pump
+from trialbook_projector.queries.reading import EVERYWHERE
+from trialbook_projector.rebuild import Order, Rebuilder, Report
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import schema
-from trialbook_projector.tables.store import current_path
+from trialbook_projector.tables.store import Positions, current_path
 
 log = logging.getLogger(__name__)
 REPORT_S = 10.0
 REPORT_LAG = 1000
+REBUILD_S = 24 * 3600.0
 
 
 class Projector:
@@ -40,7 +51,8 @@ class Projector:
             await ensure_streams(nc)
             self._live = Live(await asyncio.to_thread(Tables, current_path(self._settings.folder), self._settings))
             self._pump = Pump(nc, self._live)
-            answering = Answering(nc, self._live, self._settings, self.health)
+            rebuilder = Rebuilder(nc, self._live, self._settings)
+            answering = Answering(nc, self._live, self._settings, self.health, {subjects.REBUILD: rebuilder.order})
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self._pump.run()), group.create_task(self._report())]
@@ -62,8 +74,8 @@ class Projector:
         lag_facts, lag_signals = self._pump.lag()
         tables = self._live.tables
         return ProjectorHealth(
-            id=self._id, version=version("trialbook"), schema_version=schema.SCHEMA_VERSION, facts=facts, signals=signals,
-            lag_facts=lag_facts, lag_signals=lag_signals, parked=tables.writer.parked,
+            id=self._id, version=version("trialbook"), schema_version=schema.SCHEMA_VERSION, facts=facts,
+            signals=signals, lag_facts=lag_facts, lag_signals=lag_signals, parked=tables.writer.parked,
             database_bytes=tables.store.size_bytes(), started_at=self._started_at,
         )  # fmt: skip
 
@@ -89,3 +101,44 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await Projector(settings).run(stop)
+
+
+async def rebuild(settings: Settings, *, check: bool) -> tuple[bool, str]:
+    """Have the running projector rebuild its tables, or do it here when none is running.
+
+    Returns whether old and new tables are identical, and the report as JSON.
+    """
+    nc = await connect(settings.nats_url, name="projector-rebuild")
+    try:
+        try:
+            reply = await nc.request(
+                subjects.ask(EVERYWHERE, subjects.REBUILD), msgspec.json.encode(Order(check=check)), timeout=REBUILD_S
+            )
+        except nats.errors.NoRespondersError:
+            report = await _rebuild_here(nc, settings, check=check)
+        else:
+            answer = msgspec.json.decode(reply.data, type=Answer)
+            if answer.error is not None:
+                error = answer.error
+                raise refusal(error["kind"], error["code"], error["detail"], error.get("extra"))
+            report = msgspec.json.decode(answer.result or b"null", type=Report)
+        return report.identical, msgspec.json.format(msgspec.json.encode(report)).decode()
+    finally:
+        await nc.close()
+
+
+async def _rebuild_here(nc: Client, settings: Settings, *, check: bool) -> Report:
+    live = Live(await asyncio.to_thread(Tables, current_path(settings.folder), settings))
+    try:
+        return await Rebuilder(nc, live, settings).rebuild(check=check)
+    finally:
+        await live.close()
+
+
+async def build_file(settings: Settings, path: str, facts: int, signals: int) -> None:
+    """Build one file from the streams up to the given positions."""
+    nc = await connect(settings.nats_url, name="projector-build")
+    try:
+        await build(nc, Path(path), settings.duckdb, Positions(facts, signals))
+    finally:
+        await nc.close()

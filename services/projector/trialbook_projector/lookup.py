@@ -1,4 +1,4 @@
-"""Look runs up that are not remembered, many in one statement: whoever asks while a look-up runs shares the next one."""
+"""Look up runs that are not remembered, many in one statement: who asks while a look-up runs shares the next one."""
 
 from __future__ import annotations
 

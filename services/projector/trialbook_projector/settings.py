@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question waits for the position it asks for; less than the 5 s that askers wait."""
     sql_max_rows: int = 100_000
     sql_max_s: float = 60.0
+    environment: dict[str, str] = {}
+    """The environment these settings were read from, for the process that builds tables anew."""
 
     @property
     def folder(self) -> Path:
@@ -56,5 +58,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         data_dir=Path(environment.get("TRIALBOOK_DATA_DIR") or base.data_dir),
         log_level=environment.get("TRIALBOOK_LOG_LEVEL") or base.log_level,
         duckdb=limits,
+        environment=dict(environment),
         reader_threads=_number(environment, "TRIALBOOK_PROJECTOR_READERS", base.reader_threads),
     )

@@ -37,7 +37,8 @@ class Result(msgspec.Struct, frozen=True):
 async def run(readers: Readers, workspace: str, query: Sql, settings: Settings, room: int) -> Result:
     """Answer one query; ``room`` is the number of bytes a reply may have.
 
-    Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge``, ``TimedOut``.
+    Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge`` or
+    ``TimedOut``.
     """
     if not 1 <= query.max_rows <= settings.sql_max_rows:
         raise Invalid("invalid_limit", f"max_rows must be 1 to {settings.sql_max_rows}.")
@@ -135,7 +136,7 @@ def _result(query: Sql, types: list[tuple[str, str]], table: Any, truncated: boo
     if len(payload) > room:
         raise TooLarge(
             "reply_too_large",
-            f"The result has {len(payload)} bytes and a reply holds {room}; add a LIMIT, select fewer columns, or page.",
+            f"The result has {len(payload)} bytes and a reply holds {room}; add a LIMIT or select fewer columns.",
         )
     return Result(payload, media_type)
 

@@ -1,8 +1,8 @@
 """What SQL of a user may say: one SELECT over the workspace's views, and nothing that reaches past them.
 
-The statement is parsed by DuckDB itself; every table, table function and function in its syntax tree must be allowed by
-name. Base tables, catalogs, files, settings and other schemas have no name that passes. Names of common table expressions
-must not be those of existing relations, so that a name out of scope cannot mean a system table.
+The statement is parsed by DuckDB itself; every table, table function and function in its syntax tree must be allowed
+by name. Base tables, catalogs, files, settings and other schemas have no name that passes. Names of common table
+expressions must not be those of existing relations, so that a name out of scope cannot mean a system table.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", 
 TABLE_REFS = frozenset({
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF",
 })  # fmt: skip
-# Functions that tell about the database, other connections or statistics of base tables, that have effects or wait, that
-# read SQL as text, or that make much memory out of nothing.
+# Functions that tell about the database, other connections or statistics of base tables, that have effects or wait,
+# that read SQL as text, or that make much memory out of nothing.
 DENIED = re.compile(
     r"(pg_(?!typeof$|size_pretty$)|has_|duckdb_|pragma_|current_(?!date$|timestamp$|localtime|time$)|txid_|json_.*sql|"
     r"json_serialize|json_execute|variant_bytes).*"

@@ -11,7 +11,10 @@ from trialbook.queries import EventList, Page, RunFacts
 from trialbook_projector.queries.reading import Reading, page_limit, placeholders, small
 from trialbook_projector.times import text_of
 
-COLUMNS = "sequence, workspace, kind, aggregate, type, id, epoch_us(time), actor, correlation, causation, source, traceparent, data"
+COLUMNS = (
+    "sequence, workspace, kind, aggregate, type, id, epoch_us(time), actor, correlation, causation, source, "
+    "traceparent, data"
+)
 
 
 def of_run(reading: Reading, query: RunFacts) -> Page:

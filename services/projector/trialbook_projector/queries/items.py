@@ -15,7 +15,8 @@ COLUMNS = "created, kind, id, workspace, sequence, data"
 
 def get(reading: Reading, query: ItemGet) -> ItemView:
     """``item.get``; of several that bear a name (files) the newest."""
-    conditions, params = ["kind = ?", "NOT deleted"], [query.kind]
+    conditions: list[str] = ["kind = ?", "NOT deleted"]
+    params: list[Any] = [query.kind]
     reading.scope(conditions, params)
     if query.id:
         conditions.append("id = ?")

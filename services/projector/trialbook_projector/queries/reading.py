@@ -23,7 +23,7 @@ NO_LIMIT = (1 << 63) - 1
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Where the signals of a run lie. ``limit``: the last cursor that exists for readers (the verdict's, if there is one)."""
+    """Where the signals of a run end: ``limit`` is the last cursor that exists for readers (the verdict's, if any)."""
 
     run: RunEntry
     limit: int
@@ -47,7 +47,7 @@ class Reading:
             params.append(self.workspace)
 
     def run(self, id_: str, *, deleted: bool = False) -> RunEntry:
-        """A run of the workspace. Raises ``NotFound`` (code ``run_not_found``), for deleted runs too unless asked for."""
+        """A run of the workspace. Raises ``NotFound`` (``run_not_found``), for deleted runs too unless asked for."""
         entry = None
         if self.workspace != EVERYWHERE:
             entry = self.caches.runs.get(run_key(self.workspace, id_))

@@ -88,7 +88,8 @@ def listing(reading: Reading, query: RunList) -> Page:
 
 
 def _filters(reading: Reading, query: RunList) -> tuple[list[str], list[Any]]:
-    conditions, params = ["NOT deleted"], []
+    conditions: list[str] = ["NOT deleted"]
+    params: list[Any] = []
     reading.scope(conditions, params)
     if query.status:
         if unknown := set(query.status) - STATUSES:

@@ -101,7 +101,7 @@ def _log(row: Any) -> LogView:
     )  # fmt: skip
 
 
-# Point n (from 0) of `total` is the first of its bucket of `points - 1` equal ones: the first and the last are always in.
+# Chosen are the first points of `points - 1` buckets of equal size, and the last point of all.
 SAMPLED = """
 SELECT * EXCLUDE (position, total) FROM (
     SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY cursor) - 1 AS position,

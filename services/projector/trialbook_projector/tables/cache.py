@@ -65,7 +65,7 @@ class LatestProgress(msgspec.Struct, frozen=True):
 class Lru(Generic[V]):
     """A bounded map that forgets what was not used for longest.
 
-    ``complete`` is true while nothing was ever forgotten since the tables were empty: then a miss means "does not exist".
+    ``complete``: nothing was ever forgotten since the tables were empty, so a miss means "does not exist".
     """
 
     def __init__(self, capacity: int, *, complete: bool) -> None:

@@ -53,7 +53,7 @@ class FactBatch:
 
     def fold(self, messages: Sequence[Message]) -> None:
         """Fold messages in order; unreadable ones are put aside."""
-        read = [row for message in messages if (row := self._read(message)) is not None]
+        read = [pair for message in messages if (pair := self._read(message)) is not None]
         known = self._load(read)
         for row, message in read:
             try:

@@ -16,7 +16,10 @@ decode_state = msgspec.json.Decoder(RunState).decode
 _STATES = {kind: msgspec.json.Decoder(type(a.decider.initial())).decode for kind, a in AGGREGATES.items()}
 
 RUN_COLUMNS = "created, workspace, id, sequence, state"
-EMITTED_COLUMNS = "first_cursor, workspace, run, attempt, kind, name, count, last_cursor, epoch_us(first_time), epoch_us(last_time), latest"
+EMITTED_COLUMNS = (
+    "first_cursor, workspace, run, attempt, kind, name, count, last_cursor, epoch_us(first_time), "
+    "epoch_us(last_time), latest"
+)
 
 
 def runs(cursor: Any, subjects: Sequence[str]) -> list[RunEntry]:
@@ -44,7 +47,7 @@ def items(cursor: Any, subjects: Sequence[str]) -> list[ItemEntry]:
         [ids],
     ).fetchall()
     return [
-        ItemEntry(*row[:5], text_of(row[5]), _STATES[row[1]](row[6]))
+        ItemEntry(row[0], row[1], row[2], row[3], row[4], text_of(row[5]), _STATES[row[1]](row[6]))
         for row in rows
         if f"{row[2]}/{row[1]}/{row[3]}" in wanted
     ]

@@ -9,8 +9,8 @@ import msgspec
 from trialbook.codec import UnknownEvent
 
 UNREADABLE = (
-    UnknownEvent, msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, AssertionError, ArithmeticError,
-    RecursionError,
+    UnknownEvent, msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, AssertionError,
+    ArithmeticError, RecursionError,
 )  # fmt: skip
 """What decoding or folding a poison event may raise; anything else is a fault of ours and stops the projector."""
 

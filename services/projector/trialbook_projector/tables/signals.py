@@ -114,7 +114,7 @@ def read_chunk(message: Message) -> Chunk:
     records = data.records
     if len(records) > MAX_RECORDS:
         raise UnknownEvent(f"{len(records)} records in one message")
-    if records and not (min(r.time for r in records) >= 0 and max(r.time for r in records) < TIME_LIMIT_US):
+    if records and not all(0 <= r.time < TIME_LIMIT_US for r in records):
         raise UnknownEvent("a time outside of 1970 to 9999")
     return Chunk(message.sequence, workspace, run, kind, data.attempt, records)
 

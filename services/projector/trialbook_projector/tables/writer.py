@@ -100,9 +100,10 @@ class Writer:
         self.parked = int(store.writer.execute("SELECT count(*) FROM book.parked").fetchone()[0])
 
     def apply(self, facts: Sequence[Message], signals: Sequence[Message]) -> list[Applied]:
-        """Write messages that follow the positions, in one transaction if all can be stored; publish the result in order.
+        """Write messages that follow the positions, in one transaction if all can be stored.
 
-        A message that no table can hold is found by halving the batch and put aside.
+        The caller publishes what is returned, in order. A message that no table can hold is found by halving the batch
+        and put aside.
         """
         try:
             return [self._write(facts, signals)]
