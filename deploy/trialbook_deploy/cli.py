@@ -12,7 +12,7 @@ import typer
 from trialbook_deploy.errors import DeployError
 
 # Each is a module of trialbook_deploy.commands with `register(app)`; the order is that of --help.
-COMMANDS = ("up",)
+COMMANDS = ("up", "doctor", "run", "runs", "logs", "cancel", "sql", "events", "rebuild")
 
 HELP = """Run experiments and keep their record.
 

@@ -31,7 +31,7 @@ class Portal:
 
     def call(self, work: Coroutine[Any, Any, R]) -> R:
         """Run ``work`` to its end and give its result or raise its exception. An interrupt cancels it."""
-        if threading.get_ident() == self._thread.ident or self._loop.is_closed():
+        if threading.get_ident() == self._thread.ident or self.closed:
             work.close()
             raise RuntimeError("This client is closed, or was called from its own loop; use AsyncClient there.")
         future: Future[R] = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -53,12 +53,17 @@ class Portal:
                 yield item
         finally:
             close = getattr(items, "aclose", None)
-            if close is not None and not self._loop.is_closed():
+            if close is not None and not self.closed:
                 self.call(close())
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._loop.is_closed()
 
     def close(self) -> None:
         """Stop the loop and wait for its thread."""
-        if not self._loop.is_closed():
+        if not self.closed:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
@@ -82,7 +87,7 @@ class Blocking(Generic[P, R]):
 
         @functools.wraps(self._method)
         def blocking(*args: P.args, **kwargs: P.kwargs) -> R:
-            return facade._portal.call(self._method(facade._original, *args, **kwargs))  # noqa: SLF001 -- one module
+            return facade._portal.call(self._method(facade._original, *args, **kwargs))
 
         return blocking
 
@@ -98,6 +103,6 @@ class Iterating(Generic[P, R]):
 
         @functools.wraps(self._method)
         def iterating(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
-            return facade._portal.iterate(self._method(facade._original, *args, **kwargs))  # noqa: SLF001 -- one module
+            return facade._portal.iterate(self._method(facade._original, *args, **kwargs))
 
         return iterating

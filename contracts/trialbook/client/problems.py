@@ -22,9 +22,9 @@ from trialbook.errors import (
 )
 
 BY_STATUS: dict[int, type[Refusal]] = {
-    400: Invalid, 401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 412: PreconditionFailed, 413: TooLarge,
-    414: Invalid, 415: Invalid, 416: Invalid, 422: Invalid, 428: PreconditionFailed, 429: RateLimited, 502: Unavailable,
-    503: Unavailable, 504: TimedOut,
+    400: Invalid, 401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 412: PreconditionFailed,
+    413: TooLarge, 414: Invalid, 415: Invalid, 416: Invalid, 422: Invalid, 428: PreconditionFailed, 429: RateLimited,
+    502: Unavailable, 503: Unavailable, 504: TimedOut,
 }  # fmt: skip
 _STANDARD = frozenset({"type", "title", "status", "detail", "code"})
 _SHOWN = 200
@@ -39,8 +39,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
     """The refusal for a reply with a status of 400 or more.
 
-    ``extra`` holds the other members of the problem (``request_id``, ``errors``, ...) and ``status``. A reply that is no
-    problem document (a proxy's page) keeps its first characters as the detail.
+    ``extra`` holds the other members of the problem (``request_id``, ``errors``, ...) and ``status``. A reply that is
+    no problem document (a proxy's page) keeps its first characters as the detail.
     """
     class_ = BY_STATUS.get(status) or (Unavailable if status >= 500 else Refusal)
     members = _members(body)

@@ -1,0 +1,113 @@
+"""`trialbook rebuild`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+REBUILD_SECONDS = 6 * 3600.0
+HELP = """Build the projector's tables anew from the ledger, compare them with the live ones, and swap.
+
+The service goes on meanwhile. Every table is compared by its rows and a hash over them; a difference means that the
+live tables were not what the ledger says. With --check nothing is swapped.
+
+\b
+Examples:
+  trialbook rebuild --check
+  trialbook rebuild
+  trialbook rebuild --check --json | jq .identical
+
+\b
+Exit codes: 0 old and new tables are identical, 1 it did not work, 2 wrong usage,
+4 they differ (and were swapped, without --check).
+"""
+DIFFERENT = 4
+
+
+def rebuild(
+    check: Annotated[bool, typer.Option("--check", help="Only compare; keep the live tables.")] = False,
+    nats_url: NatsUrl = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild the tables."""
+    from trialbook_deploy.commands.kit import run
+    from trialbook_deploy.target import nats_server_url
+
+    run(_rebuild(nats_server_url(data_dir, nats_url), check, as_json))
+
+
+async def _rebuild(nats_url: str, check: bool, as_json: bool) -> int:
+    from trialbook.log.nats import connect
+
+    nc = await connect(nats_url, name="trialbook-rebuild", wait_s=3.0)
+    try:
+        report = await _ask(nc, check)
+    finally:
+        await nc.close()
+    if as_json:
+        from trialbook_deploy.commands.show import write_json
+
+        write_json(report)
+    else:
+        _write(report)
+    return 0 if report["identical"] else DIFFERENT
+
+
+async def _ask(nc: Client, check: bool) -> dict[str, Any]:
+    """Order the rebuild and wait for its report. Raises what the projector refuses."""
+    import msgspec
+    import nats.errors
+
+    from trialbook import subjects
+    from trialbook.errors import TimedOut, Unavailable, refusal
+    from trialbook.queries import Answer
+    from trialbook_deploy.commands.show import console
+
+    subject = subjects.ask("_", subjects.REBUILD)
+    try:
+        with console(err=True).status("The projector reads the whole ledger again ..."):
+            reply = await nc.request(subject, msgspec.json.encode({"check": check}), timeout=REBUILD_SECONDS)
+    except nats.errors.NoRespondersError:
+        raise Unavailable("no_projector", "No projector answers; is `trialbook up` running?") from None
+    except nats.errors.TimeoutError:
+        raise TimedOut("rebuild_too_long", f"No report after {REBUILD_SECONDS / 3600:.0f} hours.") from None
+    answer = msgspec.json.decode(reply.data, type=Answer)
+    if answer.error is not None:
+        error = answer.error
+        raise refusal(error["kind"], error["code"], error["detail"], error.get("extra"))
+    report: dict[str, Any] = msgspec.json.decode(answer.result or b"{}")
+    return report
+
+
+def _write(report: dict[str, Any]) -> None:
+    from trialbook_deploy.commands.show import console, write_table
+
+    rows = [
+        (
+            name,
+            one["live"]["rows"],
+            one["rebuilt"]["rows"],
+            one["rebuilt"]["hash"],
+            "same" if one["equal"] else "DIFFERS",
+        )
+        for name, one in sorted(report["tables"].items())
+    ]
+    write_table(("table", "rows", "rebuilt", "hash", "result"), rows, right=frozenset({"rows", "rebuilt"}))
+    verdict = "identical" if report["identical"] else "NOT identical"
+    console().print(
+        f"{report['facts']:,} facts and signals up to {report['signals']:,} in {report['seconds']:.1f} s: {verdict}"
+        + ("; the new tables are in use" if report["swapped"] else "; nothing was changed"),
+        markup=False,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(help=HELP)(rebuild)

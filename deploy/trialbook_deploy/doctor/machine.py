@@ -1,0 +1,105 @@
+"""This machine: Python, optional parts, sandbox, disk."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from trialbook_deploy.doctor.finding import Finding, fail, ok, size_text, warn
+
+MIN_PYTHON = (3, 11)
+GIB = 1024**3
+DISK_FAIL_BYTES, DISK_WARN_BYTES = 1 * GIB, 5 * GIB
+EXTRA_USE = {
+    "server": "gateway, runner and projector on this machine",
+    "up": "the embedded nats-server",
+    "llm": "language model providers",
+    "finetune": "fine-tuning workloads",
+    "s3": "blobs in S3",
+}
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+).*extra\s*==\s*['\"](?P<extra>[a-z0-9_-]+)['\"]")
+BWRAP_PROBE = ("--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--", "true")
+PROBE_SECONDS = 5.0
+
+
+def check_machine(data_dir: Path) -> list[Finding]:
+    """All checks of this machine."""
+    return [python(), *extras(), sandbox(), disk(data_dir)]
+
+
+def python() -> Finding:
+    """The interpreter's version."""
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, trialbook " + (
+        metadata.version("trialbook")
+    )
+    if sys.version_info < MIN_PYTHON:
+        return fail("python", text, "Install Python 3.11 or newer.")
+    return ok("python", text)
+
+
+def extras() -> list[Finding]:
+    """Optional parts: which are installed, and what the others are for."""
+    wanted: dict[str, list[str]] = {}
+    for requirement in metadata.requires("trialbook") or []:
+        match = _REQUIREMENT.match(requirement)
+        if match and match["extra"] in EXTRA_USE:
+            wanted.setdefault(match["extra"], []).append(match["name"])
+    return [_extra(name, distributions) for name, distributions in sorted(wanted.items())]
+
+
+def _extra(name: str, distributions: list[str]) -> Finding:
+    missing = [one for one in distributions if not _installed(one)]
+    use = EXTRA_USE[name]
+    if not missing:
+        return ok(f"extra {name}", f"installed ({use})")
+    remedy = f"For {use}: pip install 'trialbook[{name}]'"
+    return warn(f"extra {name}", f"not installed: {', '.join(missing)}", remedy)
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def sandbox() -> Finding:
+    """Whether bubblewrap can build walls here: tried, not assumed."""
+    path = shutil.which("bwrap")
+    if path is None:
+        return warn(
+            "sandbox",
+            "bubblewrap (bwrap) is not installed; workloads that ask for a sandbox will not get its walls",
+            "Install it: apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap.",
+        )
+    try:
+        tried = subprocess.run((path, *BWRAP_PROBE), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return warn("sandbox", f"{path} cannot be run: {error}", "Reinstall bubblewrap.")
+    if tried.returncode != 0:
+        reason = tried.stderr.strip().splitlines()[-1:] or [f"exit code {tried.returncode}"]
+        return warn(
+            "sandbox",
+            f"{path} is installed but may not create namespaces: {reason[0]}",
+            "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
+            "kernel.apparmor_restrict_unprivileged_userns=0), or in a container its security profile.",
+        )
+    return ok("sandbox", f"{path} works")
+
+
+def disk(data_dir: Path) -> Finding:
+    """Space where the data directory is, or will be."""
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    text = f"{size_text(usage.free)} of {size_text(usage.total)} free at {existing}"
+    if usage.free < DISK_FAIL_BYTES:
+        return fail("disk", text, "Free space before the ledger cannot be appended to, or choose another --data-dir.")
+    if usage.free < DISK_WARN_BYTES:
+        return warn("disk", text, "Free some space; signals may take up to 16 GiB by default.")
+    return ok("disk", text)
