@@ -76,8 +76,9 @@ def _sweep_params(services: Services, order: RunCreate, sweep: SweepIn, target: 
         raise TooLarge("sweep_too_large", f"The sweep has {count} children; at most {limit} are allowed.")
     for number, changes in enumerate(itertools.islice(combinations(sweep), CHECKED_CHILDREN)):
         services.validators.check(target, {**order.params, **changes}, ("sweep", number))
-    own = sweep.model_dump(exclude_none=True, by_alias=True)
-    return {"workload": order.workload, "params": order.params, **own}
+    varied = {"grid": sweep.grid} if sweep.grid is not None else {"points": sweep.entries}
+    own = sweep.model_dump(exclude_none=True, include={"max_parallel", "on_failure"})
+    return {"workload": order.workload, "base": order.params, **varied, **own}
 
 
 async def spec_of(services: Services, caller: Caller, order: RunCreate, dialect: str = "native") -> RunSpec:
@@ -141,6 +142,7 @@ async def create_run(
         assert again is not None, "a creation without facts was carried out before"
         return again, True
     services.telemetry.facts.inc(len(orders))
+    services.written.note(aggregate, outcome.sequence)
     return outcome, False
 
 

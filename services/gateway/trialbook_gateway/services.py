@@ -25,6 +25,7 @@ from trialbook_gateway.telemetry import Telemetry
 from trialbook_gateway.validation import Validators
 from trialbook_gateway.verdicts import Verdicts
 from trialbook_gateway.workspaces import Workspaces
+from trialbook_gateway.written import Written
 
 SOURCE = "trialbook/gateway"
 CATCH_UP_S = 5.0
@@ -61,6 +62,7 @@ class Services:
         self.authenticator = Authenticator(settings.tokens)
         self.telemetry = Telemetry()
         self.validators = Validators()
+        self.written = Written()
         self.started = False
 
     async def start(self) -> None:
@@ -115,6 +117,10 @@ class Services:
         return Caller(
             state.get("principal", ANONYMOUS), workspace, state.get("request_id", ""), state.get("traceparent", "")
         )
+
+    def seen_by(self, caller: Caller, kind: str, id_: str, at_least: int) -> int:
+        """The sequence that a read must have seen: as asked, and what was written here."""
+        return max(at_least, self.written.last(caller.aggregate(kind, id_)))
 
 
 def services_of(request: HTTPConnection) -> Services:

@@ -68,6 +68,7 @@ async def upload(request: Request, query: Annotated[UploadQuery, Query()]) -> Re
         command_id=asked.command_id,
     )  # fmt: skip
     outcome = await services.handler.handle(aggregate, command, caller.meta, fresh("file"))
+    services.written.note(aggregate, outcome.sequence)
     headers = {
         "Location": f"/v1/files/{asked.id}",
         "ETag": replies.etag(outcome.sequence),
@@ -107,4 +108,5 @@ async def delete(request: Request, file: str, _: Annotated[QueryModel, Query()])
     services, caller = await caller_of(request)
     aggregate, _state = await live_state(request, "file", file)
     outcome = await services.handler.handle(aggregate, domain.Delete(), caller.meta)
+    services.written.note(aggregate, outcome.sequence)
     return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})

@@ -30,7 +30,8 @@ async def item_page(request: Request, kind: Kind, query: ItemListQuery) -> Respo
 async def item_view(request: Request, kind: Kind, item: str, query: Consistent) -> Response:
     """One ItemView with its ETag."""
     services, caller = await caller_of(request)
-    question = ItemGet(kind=kind, id=parse_id(item, f"{kind} id"), at_least=query.at_least)
+    id_ = parse_id(item, f"{kind} id")
+    question = ItemGet(kind=kind, id=id_, at_least=services.seen_by(caller, kind, id_, query.at_least))
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     body = replies.result_of(answer)
     tag = replies.etag(msgspec.json.decode(body, type=_Head).sequence)

@@ -53,7 +53,7 @@ class Produced(msgspec.Struct):
 async def _produced(request: Request, run: str, at_least: int) -> tuple[Services, str, Answer, Produced]:
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
-    question = RunGet(id=id_, at_least=at_least)
+    question = RunGet(id=id_, at_least=services.seen_by(caller, "run", id_, at_least))
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return services, id_, answer, msgspec.json.decode(replies.result_of(answer), type=Produced)
 

@@ -16,7 +16,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.schemas.base import Consistent
 from trialbook_gateway.schemas.runs import FactsQuery, LogsQuery, MetricsQuery, RowsQuery
-from trialbook_gateway.services import caller_of
+from trialbook_gateway.services import Caller, Services, caller_of
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["runs"], route_class=StrictRoute)
 NDJSON, TEXT = "application/x-ndjson", "text/plain"
@@ -42,13 +42,17 @@ class Steps(msgspec.Struct):
     steps: msgspec.Raw
 
 
+async def _begin(request: Request, run: str, query: Consistent) -> tuple[Services, Caller, str, int]:
+    services, caller = await caller_of(request)
+    id_ = parse_id(run, "run id")
+    return services, caller, id_, services.seen_by(caller, "run", id_, query.at_least)
+
+
 @router.get("/facts", summary="The run's facts", **operation(ok={200: content(Page)}))
 async def facts(request: Request, run: str, query: Annotated[FactsQuery, Query()]) -> Response:
     """Ascending; ``after`` pages on."""
-    services, caller = await caller_of(request)
-    question = RunFacts(
-        id=parse_id(run, "run id"), after=query.after, up_to=query.up_to, limit=query.limit, at_least=query.at_least
-    )
+    services, caller, id_, at_least = await _begin(request, run, query)
+    question = RunFacts(id=id_, after=query.after, up_to=query.up_to, limit=query.limit, at_least=at_least)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.page(request, answer, "after")
 
@@ -56,12 +60,12 @@ async def facts(request: Request, run: str, query: Annotated[FactsQuery, Query()
 @router.get("/logs", summary="Log lines", **operation(ok={200: content(LogPage, NDJSON, TEXT)}))
 async def logs(request: Request, run: str, query: Annotated[LogsQuery, Query()]) -> Response:
     """The newest lines first asked for, always in ascending order; as JSON, NDJSON or text by Accept."""
-    services, caller = await caller_of(request)
+    services, caller, id_, at_least = await _begin(request, run, query)
     since_us = int(parse_time(query.since).timestamp() * 1_000_000) if query.since else None
     question = RunLogs(
-        id=parse_id(run, "run id"), after=query.cursor, before=query.before, since_us=since_us, limit=query.limit,
+        id=id_, after=query.cursor, before=query.before, since_us=since_us, limit=query.limit,
         level=query.level, logger=query.logger, step=query.step, contains=query.q, attempt=query.attempt,
-        at_least=query.at_least, at_least_signals=query.at_least_signals,
+        at_least=at_least, at_least_signals=query.at_least_signals,
     )  # fmt: skip
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return _logs_as(replies.accepts(request, replies.JSON, NDJSON, TEXT), answer)
@@ -86,10 +90,10 @@ def _logs_as(media_type: str, answer: Answer) -> Response:
 @router.get("/metrics", summary="Metric points", **operation(ok={200: content(Page)}))
 async def metrics(request: Request, run: str, query: Annotated[MetricsQuery, Query()]) -> Response:
     """In the order of emission; ``max_points`` thins every metric evenly, keeping its first and last point."""
-    services, caller = await caller_of(request)
+    services, caller, id_, at_least = await _begin(request, run, query)
     question = RunMetrics(
-        id=parse_id(run, "run id"), name=query.name, after=query.cursor, limit=query.limit,
-        max_points=query.max_points, at_least=query.at_least,
+        id=id_, name=query.name, after=query.cursor, limit=query.limit,
+        max_points=query.max_points, at_least=at_least,
     )  # fmt: skip
     return replies.page(request, await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s))
 
@@ -99,8 +103,8 @@ async def metrics(request: Request, run: str, query: Annotated[MetricsQuery, Que
 )
 async def steps(request: Request, run: str, query: Annotated[Consistent, Query()]) -> Response:
     """Name -> status, needs, times, result or error."""
-    services, caller = await caller_of(request)
-    question = RunGet(id=parse_id(run, "run id"), at_least=query.at_least)
+    services, caller, id_, at_least = await _begin(request, run, query)
+    question = RunGet(id=id_, at_least=at_least)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     found = msgspec.json.decode(replies.result_of(answer), type=Steps)
     return replies.raw(bytes(found.steps), headers={replies.SEQUENCE: str(answer.facts)})
@@ -111,10 +115,10 @@ async def rows(
     request: Request, run: str, kind: Annotated[str, Path(max_length=200)], query: Annotated[RowsQuery, Query()]
 ) -> Response:
     """In index order; of the latest attempt unless ``attempt`` names another."""
-    services, caller = await caller_of(request)
+    services, caller, id_, at_least = await _begin(request, run, query)
     question = RunRows(
-        id=parse_id(run, "run id"), kind=kind, attempt=query.attempt, after_index=query.after_index,
-        limit=query.limit, at_least=query.at_least,
+        id=id_, kind=kind, attempt=query.attempt, after_index=query.after_index,
+        limit=query.limit, at_least=at_least,
     )  # fmt: skip
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.page(request, answer, "after_index")

@@ -91,8 +91,9 @@ async def read(request: Request, run: str, query: Annotated[RunGetQuery, Query()
             raise Invalid("invalid_parameters", "wait and as_of cannot be combined.")
         view = await looking_back.run_as_of(services, caller, id_, query.as_of)
         return replies.json(view, headers={"ETag": replies.etag(view.sequence), replies.SEQUENCE: str(view.sequence)})
+    at_least = services.seen_by(caller, "run", id_, query.at_least)
     wait_s = min(query.wait, services.settings.max_wait_s)
-    answer = await read_run(services, caller.workspace, RunGet(id=id_, at_least=query.at_least), wait_s)
+    answer = await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least), wait_s)
     body = replies.result_of(answer)
     seen = replies.brief(body)
     headers = {"ETag": replies.etag(seen.sequence, seen.progress), replies.SEQUENCE: str(answer.facts)}
@@ -106,7 +107,8 @@ async def children(request: Request, run: str, query: Annotated[ChildrenQuery, Q
     """In the order of their creation; 404 when there is no such run."""
     services, caller = await caller_of(request)
     id_, timeout_s = parse_id(run, "run id"), services.settings.ask_timeout_s
-    await services.ask.ask(caller.workspace, RunGet(id=id_, at_least=query.at_least), timeout_s)
+    at_least = services.seen_by(caller, "run", id_, query.at_least)
+    await services.ask.ask(caller.workspace, RunGet(id=id_, at_least=at_least), timeout_s)
     question = RunList(
         at_least=query.at_least, parent=id_, order="created_asc", status=list(query.status), limit=query.limit,
         cursor=query.cursor, count=query.count,

@@ -53,6 +53,7 @@ async def _create(request: Request, kind: Kind) -> Response:
     outcome, _ = await services.handler.handle_all(
         [(aggregate, create), (owner, claim)], caller.meta, {aggregate: fresh(kind), owner: fresh("name")}
     )
+    services.written.note(aggregate, outcome.sequence)
     headers |= {"ETag": replies.etag(outcome.sequence), replies.SEQUENCE: str(outcome.sequence)}
     return replies.json(view_of(aggregate, outcome.sequence, outcome.state), 201, headers)
 
@@ -106,6 +107,7 @@ async def _add_version(request: Request, kind: Kind, item: str, name: str) -> Re
     aggregate, _ = await live_state(request, kind, item)
     command = await _version_of(request, services, caller, name)
     outcome = await services.handler.handle(aggregate, command, caller.meta)
+    services.written.note(aggregate, outcome.sequence)
     version = outcome.state.versions[-1]
     headers = {
         "Location": f"/v1/{kind}s/{aggregate.id}/versions/{version.number}",
@@ -129,6 +131,7 @@ async def _delete(request: Request, kind: Kind, item: str) -> Response:
     owner = name_aggregate(caller.workspace, kind, state.name)
     orders = [(aggregate, domain.Delete()), (owner, names.Release(owner=aggregate.id))]
     outcome = (await services.handler.handle_all(orders, caller.meta))[0]
+    services.written.note(aggregate, outcome.sequence)
     return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})
 
 

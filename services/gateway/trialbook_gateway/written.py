@@ -1,0 +1,29 @@
+"""What this gateway has just written, so that whoever writes here reads it here without naming a sequence.
+
+Across several gateways a client says ``at_least=<Trialbook-Sequence>`` instead.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from trialbook.envelope import AggregateId
+
+REMEMBERED = 32_768
+
+
+class Written:
+    """The last sequence of the aggregates written lately."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[AggregateId, int] = OrderedDict()
+
+    def note(self, aggregate: AggregateId, sequence: int) -> None:
+        """Remember an append."""
+        self._last[aggregate] = max(sequence, self._last.pop(aggregate, 0))
+        if len(self._last) > REMEMBERED:
+            self._last.popitem(last=False)
+
+    def last(self, aggregate: AggregateId) -> int:
+        """Its sequence, 0 when it was not written here or long ago."""
+        return self._last.get(aggregate, 0)
