@@ -55,7 +55,7 @@ def summary(target: Target, samples: list[Sample]) -> Row:
     wanted = median(target.target if sample.target is None else sample.target for sample in samples)
     met = reached(value, wanted, target.better)
     for goal in target.goals:
-        met = met and reached(more[goal.name], goal.target, goal.better)
+        met = met and goal.name in more and reached(more[goal.name], goal.target, goal.better)
         more[f"{goal.name}_target"] = goal.target
     return Row(
         key=target.key, title=target.title, value=value, unit=target.unit, target=wanted, met=met, bare=bare,

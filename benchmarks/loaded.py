@@ -48,7 +48,7 @@ async def _health(ask: NatsAsk) -> ProjectorHealth | None:
     except Refusal as error:
         note(f"the projector does not answer: {error}")
         return None
-    return msgspec.convert(msgspec.json.decode(answer.result or b"null"), ProjectorHealth)
+    return msgspec.json.decode(answer.result or b"null", type=ProjectorHealth)
 
 
 @asynccontextmanager

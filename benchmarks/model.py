@@ -12,7 +12,7 @@ Better = Literal["more", "less"]
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """A further figure that has to be met: ``name`` is its key in ``Sample.more``."""
+    """A further figure that has to be met: ``name`` is its key in ``Sample.more``; without it the target is missed."""
 
     name: str
     target: float
