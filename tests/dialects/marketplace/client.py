@@ -79,7 +79,7 @@ class Market:
         return name
 
     async def get(self, path: str, **params: Any) -> Any:
-        reply = await self.http.get(f"/marketplace/api/experiments/{path}", params=params)
+        reply = await self.http.get(f"/marketplace/api/experiments/{path}".rstrip("/"), params=params)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
@@ -105,7 +105,10 @@ class Market:
     async def stream(self, name: str, query: str = "", mount: str = "/marketplace") -> tuple[list[dict[str, Any]], int]:
         """All messages until the server closes, and the close code."""
         messages: list[dict[str, Any]] = []
-        async with asyncio.timeout(40), connect(self.stream_url(name, query, mount), proxy=None) as socket:
+        async with (
+            asyncio.timeout(40),
+            connect(self.stream_url(name, query, mount), proxy=None, max_queue=None) as socket,
+        ):
             async for text in socket:
                 assert isinstance(text, str)
                 messages.append(json.loads(text))

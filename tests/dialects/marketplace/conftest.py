@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.dialects.marketplace.client import Market, write_dataset
+from trialbook.ids import UUIDv7Source
 from trialbook.testing.server import NatsServer
 
 READY_S = 30.0
@@ -130,7 +131,8 @@ async def market(stack: Processes) -> AsyncIterator[Market]:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A name of this test's own."""
-    return "e_" + "".join(c if c.isalnum() else "_" for c in request.node.name)[:50]
+    words = "".join(c if c.isascii() and c.isalnum() else "_" for c in request.node.originalname)
+    return f"e_{words[5:35]}_{UUIDv7Source().new()[-8:]}"
 
 
 @pytest.fixture(params=["", "/marketplace"], ids=["root", "prefix"])

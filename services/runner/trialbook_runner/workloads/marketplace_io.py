@@ -27,12 +27,12 @@ class Recorder:
     def agent(self, row: Row) -> None:
         """Emit as a row of the table ``agent``."""
         self.history.agent(row)
-        self._ctx.row("agent", row["index"], row["data"], id=row["id"])
+        self._ctx.row("agent", row["index"], row["data"], row_id=row["id"])
 
     def action(self, row: Row) -> None:
         """Emit as a row of the table ``action``."""
         self.history.action(row)
-        self._ctx.row("action", row["index"], row["data"], id=row["id"])
+        self._ctx.row("action", row["index"], row["data"], row_id=row["id"])
 
     def log(self, row: Row) -> None:
         """Emit as a log line; the logger is the agent's id or ``marketplace_experiment``."""

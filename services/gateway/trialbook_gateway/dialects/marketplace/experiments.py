@@ -62,9 +62,13 @@ async def owner_of(services: Services, workspace: str, name: str) -> tuple[str, 
 
 
 async def read(services: Services, workspace: str, run: str, at_least: int) -> Experiment | None:
-    """A run's view at ``at_least`` or later; None when it is deleted or no experiment."""
+    """A run's view at ``at_least`` or later; None when it is deleted or no experiment.
+
+    A verdict that this gateway has seen is in the view, whichever projector answers.
+    """
+    known = max(at_least, services.verdicts.known(workspace, run))
     try:
-        answer = await services.ask.ask(workspace, RunGet(id=run, at_least=at_least), services.settings.ask_timeout_s)
+        answer = await services.ask.ask(workspace, RunGet(id=run, at_least=known), services.settings.ask_timeout_s)
     except NotFound:
         return None
     found = _decode(answer.result or b"null")

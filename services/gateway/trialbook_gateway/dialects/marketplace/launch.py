@@ -41,6 +41,7 @@ class Launcher:
 
     def __init__(self, services: Services, settings: MarketplaceSettings, known: Datasets) -> None:
         self._services, self._settings, self._datasets = services, settings, known
+        self._last_ms = 0
 
     async def launch(self, caller: Caller, request: Request, body: ExperimentRequest) -> str:
         """The name of the launched experiment. Raises the documented 400s, and 409 for a reused Idempotency-Key."""
@@ -80,9 +81,10 @@ class Launcher:
 
     async def _automatic(self, caller: Caller, asked: Idempotency, spec: RunSpec, snapshot: Snapshot) -> str:
         """Take the first free name, counting up the milliseconds in it."""
-        began = self._services.clock.unix_us() // 1000
-        for offset in range(MAX_COLLISIONS):
-            name = default_name(snapshot.customers, snapshot.businesses, began + offset)
+        for _ in range(MAX_COLLISIONS):
+            # Counting on from the last one spares requests of the same millisecond the collisions with one another.
+            self._last_ms = max(self._last_ms + 1, self._services.clock.unix_us() // 1000)
+            name = default_name(snapshot.customers, snapshot.businesses, self._last_ms)
             try:
                 return await self._append(caller, asked, _renamed(spec, name), [], {})
             except Conflict as conflict:

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from trialbook.errors import Refusal
 from trialbook.queries import LogView
+from trialbook_gateway.dialects.marketplace.experiments import read
 from trialbook_gateway.dialects.marketplace.logs import cursor_text, entry_of, parse_cursor, parse_since, time_text
 from trialbook_gateway.live.follower import RunFollower, TooSlow
 from trialbook_gateway.live.items import Item, Position, Status
@@ -93,11 +94,16 @@ class Stream:
                 if item.kind == "log":
                     await self._send_entry(item)
                 elif isinstance(item.value, Status) and item.value.final:
-                    status = "completed" if item.value.status == "completed" else "failed"
-                    await self._send(_encode({"type": "status", "status": status}).decode())
-                    await self._socket.close(NORMAL)
+                    await self._send_status(item.value)
                     return True
         return False
+
+    async def _send_status(self, final: Status) -> None:
+        """Say how it ended, once whoever then asks for the status will be told the same."""
+        await read(self._services, self._caller.workspace, self._run, final.sequence)
+        status = "completed" if final.status == "completed" else "failed"
+        await self._send(_encode({"type": "status", "status": status}).decode())
+        await self._socket.close(NORMAL)
 
     async def _send_entry(self, item: Item) -> None:
         view = item.value
