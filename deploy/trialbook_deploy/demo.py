@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,12 +23,14 @@ from trialbook.views import RunView
 from trialbook_deploy.commands.show import console
 from trialbook_deploy.commands.values import duration_text
 from trialbook_deploy.commands.view import RunWatch
+from trialbook_deploy.state import default_data_dir, read_state
 
 WORKLOAD, DATASET = "marketplace", "mexican_3_9"
 ANNOUNCED_SECONDS = 20.0
 ENDED_SECONDS = 120.0
 POLL_SECONDS = 0.1
-SHOWN_LINES = 12
+SPEAKERS = ("marketplace_experiment", "customer_0001")  # one customer's story; the whole log would hide it
+SHOWN_LINE_CHARACTERS = 110
 
 
 def main() -> int:
@@ -49,10 +53,10 @@ async def _demonstrate() -> int:
         console().print(Text(f"\nDemonstration: a marketplace experiment on the dataset {DATASET} (run {run.id})"))
         console().print(Text("Three customers search among nine businesses, negotiate and pay; no LLM, no network."))
         async with asyncio.timeout(ENDED_SECONDS):
-            lines = await _show(client, run)
+            left_out = await _show(client, run)
         ended = await client.runs.wait(run.id)
         rows = await _customers(client, ended) if ended.status == "completed" else []
-    _conclude(ended, rows, lines)
+    _conclude(ended, rows, left_out)
     _what_next(client.url, ended)
     return 0 if ended.status == "completed" else 1
 
@@ -75,16 +79,24 @@ async def _announced(client: AsyncClient) -> None:
 
 
 async def _show(client: AsyncClient, run: RunView) -> int:
-    """The run live: its first lines and its progress. Returns how many lines there were."""
-    lines = 0
+    """The run live: the lines of one customer, and the progress. Returns how many lines were left out."""
+    left_out = 0
     with RunWatch(DATASET) as shown:
         async for update in client.runs.follow(run.id):
-            if isinstance(update, LogView):
-                lines += 1
-                if lines > SHOWN_LINES:
-                    continue
-            shown.show(update)
-    return lines
+            if not isinstance(update, LogView):
+                shown.show(update)
+            elif update.logger in SPEAKERS:
+                shown.show(_shortened(update))
+            else:
+                left_out += 1
+    return left_out
+
+
+def _shortened(line: LogView) -> LogView:
+    text = line.message or ""
+    if len(text) <= SHOWN_LINE_CHARACTERS:
+        return line
+    return msgspec.structs.replace(line, message=text[: SHOWN_LINE_CHARACTERS - 3] + "...")
 
 
 async def _customers(client: AsyncClient, run: RunView) -> list[dict[str, Any]]:
@@ -94,10 +106,10 @@ async def _customers(client: AsyncClient, run: RunView) -> list[dict[str, Any]]:
     return customers
 
 
-def _conclude(run: RunView, customers: list[dict[str, Any]], lines: int) -> None:
+def _conclude(run: RunView, customers: list[dict[str, Any]], left_out: int) -> None:
     out = console()
-    if lines > SHOWN_LINES:
-        out.print(Text(f"... and {lines - SHOWN_LINES} more lines"))
+    if left_out:
+        out.print(Text(f"... and {left_out} lines of the other agents"))
     if run.status != "completed":
         detail = run.error.get("detail") if run.error else run.cancel_reason
         out.print(Text(f"The experiment ended as {run.status}: {detail or 'no reason was given'}"))
@@ -134,22 +146,35 @@ def _customer_table(customers: list[dict[str, Any]]) -> Table:
 
 
 def _what_next(url: str, run: RunView) -> None:
+    """Commands that work as they stand, in this shell and with this stack."""
+    secret = ' -H "Authorization: Bearer $TRIALBOOK_TOKEN"' if os.environ.get("TRIALBOOK_API_TOKENS") else ""
+    curl, command = f"curl{secret}", _command()
+    order = '{"dataset": "mexican_10_30", "experiment_name": "my_experiment"}'
     statement = "SELECT status, count(*) AS n FROM runs GROUP BY ALL"
-    console().print(
-        Text(
-            f"""
-What to try next:
-  {url}/docs    the API, to try in a browser
-  curl {url}/v1/runs/{run.id}
-  curl -N {url}/v1/runs/{run.id}/stream
-  curl {url}/v1/sql -H 'Content-Type: text/plain' -d '{statement}'
-  curl {url}/marketplace/api/experiments -H 'Content-Type: application/json' \\
-       -d '{{"dataset": "mexican_10_30", "experiment_name": "my_experiment"}}'
-  trialbook run {WORKLOAD} -p dataset=mexican_100_300
-  trialbook logs {run.id[:12]}...   trialbook runs   trialbook doctor
-"""
-        )
-    )
+    state = read_state(default_data_dir())
+    found_by_itself = state is not None and state.url == url
+    lines = [
+        "",
+        "What to try next:",
+        f"  {url}/docs  is the API, to try in a browser",
+        f"  {curl} {url}/v1/runs/{run.id}",
+        f"  {curl} -N {url}/v1/runs/{run.id}/stream",
+        f"  {curl} {url}/v1/sql -H 'Content-Type: text/plain' -d '{statement}'",
+        f"  {curl} {url}/marketplace/api/experiments -H 'Content-Type: application/json' -d '{order}'",
+        *([] if found_by_itself else [f"  export TRIALBOOK_URL={url}"]),
+        f"  {command} run {WORKLOAD} -p dataset=mexican_100_300",
+        f"  {command} runs        {command} logs last        {command} doctor",
+        "",
+    ]
+    console().print(Text("\n".join(lines)))
+
+
+def _command() -> str:
+    """How this shell calls `trialbook`: by name if it is on the PATH, else by its file."""
+    if shutil.which("trialbook"):
+        return "trialbook"
+    path = Path(sys.executable).parent / "trialbook"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class Cut(Response):
         raise ConnectionAbortedError
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def listening() -> Iterator[Server]:
     app = Server()
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", loop="asyncio")
     running = uvicorn.Server(config)
@@ -83,6 +83,13 @@ def server() -> Iterator[Server]:
     running.force_exit = True
     thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def server(listening: Server) -> Server:
+    listening.routes.clear()
+    listening.requests.clear()
+    return listening
 
 
 @pytest.fixture
