@@ -9,6 +9,7 @@ from trialbook_gateway.dialects.root import add_root_routes, drop_root_documents
 from trialbook_gateway.dialects.routing import RootRouter
 from trialbook_gateway.dialects.settings import dialect_settings
 from trialbook_gateway.dialects.union import union
+from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
 
 
@@ -27,7 +28,12 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
     else:
         add_root_routes(app, dialects, at_root)
         app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
-    app.router.default = RootRouter(
+    router = RootRouter(
         dialects, settings.root_systems, sole=sole, native=app.router.default, clock=services.clock,
         max_body_bytes=services.settings.max_body_bytes,
     )  # fmt: skip
+    app.router.default = router
+    for middleware in app.user_middleware:  # a bad URL is refused in front of the routes, in the shape of its group
+        kind: object = middleware.cls
+        if kind is BodyLimit:
+            middleware.kwargs.setdefault("render", router.shape)

@@ -16,7 +16,7 @@ from trialbook_gateway.dialects.claims import ByBody, Chosen, Decision, Kind, Sh
 from trialbook_gateway.dialects.dialect import Dialect
 from trialbook_gateway.dialects.shapes import combined, plain
 from trialbook_gateway.limits import too_large
-from trialbook_gateway.problems import HttpRefusal
+from trialbook_gateway.problems import HttpRefusal, problem
 
 
 class RootRouter:
@@ -43,8 +43,7 @@ class RootRouter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        segment = scope["path"].split("/", 2)[1:2]
-        first = segment[0] if segment else ""
+        first = _first_segment(scope)
         if first in self._dialects:
             scope["root_path"] = scope.get("root_path", "") + "/" + first
             await self._dialects[first].app(scope, receive, send)
@@ -54,6 +53,18 @@ class RootRouter:
             await self._dialects[self._sole].app(scope, receive, send)
         else:
             await self._root(scope, receive, send)
+
+    def shape(self, scope: Scope, refusal: Refusal) -> Response:
+        """The reply for a refusal that is made before anybody is chosen, in the shape of the path's group."""
+        first = _first_segment(scope)
+        if first in self._dialects:
+            return self._dialects[first].refuse(scope, refusal)
+        decision = Chosen(self._sole) if self._sole is not None and first != "v1" else self.decide(scope)
+        if isinstance(decision, Chosen) and first != "v1":
+            return self._dialects[decision.system].refuse(scope, refusal)
+        if isinstance(decision, ByBody | Shared):
+            return combined(scope, refusal, self._clock)
+        return problem(scope, refusal)
 
     def decide(self, scope: Scope) -> Decision:
         """Which dialect a root request means, as far as path and query tell."""
@@ -93,6 +104,11 @@ class RootRouter:
         forms = "; ".join(f"{dialect.form} ({dialect.prefix})" for dialect in known)
         which = "more than one of" if given else "none of"
         raise Invalid("ambiguous_request", f"The body has {which} these forms: {forms}. Send one, or use its prefix.")
+
+
+def _first_segment(scope: Scope) -> str:
+    parts: list[str] = scope["path"].split("/", 2)
+    return parts[1] if len(parts) > 1 else ""
 
 
 async def _read(receive: Receive, max_bytes: int) -> list[Message]:

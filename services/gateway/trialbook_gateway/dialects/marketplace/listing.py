@@ -45,8 +45,9 @@ async def runs_labelled(services: Services, caller: Caller, name: str, *, brief:
     labels = {LABEL: name} if name else {}
     found: list[Experiment] = []
     cursor = ""
+    at_least = await services.log.last_sequence()  # whatever was acknowledged before the question is in the answer
     while True:
-        query = RunList(dialect=DIALECT, labels=labels, limit=PAGE_LIMIT, cursor=cursor, brief=brief)
+        query = RunList(dialect=DIALECT, labels=labels, limit=PAGE_LIMIT, cursor=cursor, brief=brief, at_least=at_least)
         answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
         page = _page(answer.result or b"{}")
         found += msgspec.convert(page.items, list[Experiment])

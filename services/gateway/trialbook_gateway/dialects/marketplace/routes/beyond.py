@@ -31,13 +31,15 @@ async def cancel_experiment(where: Where, request: Request, name: str) -> dict[s
     found = await experiments.require(services, caller, name)
     known = command_id(request, caller.workspace, caller.principal.actor, "marketplace.cancel", found.id)
     command = commands.RequestCancel(reason="cancelled through the marketplace API", command_id=known)
+    aggregate = caller.aggregate("run", found.id)
     try:
-        outcome = await services.handler.handle(caller.aggregate("run", found.id), command, caller.meta)
+        outcome = await services.handler.handle(aggregate, command, caller.meta)
     except Conflict as conflict:
         if conflict.code != "run_finished":
             raise
         status = experiments.status_of(found) if found.finished else "finished"
         raise Conflict("run_finished", f"Experiment '{name}' is {status} and cannot be cancelled") from None
+    services.written.note(aggregate, outcome.sequence)
     after = await experiments.read(services, caller.workspace, found.id, outcome.sequence)
     return experiments.state_of(after or found)
 
@@ -66,9 +68,7 @@ async def experiment_threads(where: Where, name: str, fuzzy_match_distance: Dist
 async def experiment_runs(where: Where, name: str) -> list[dict[str, Any]]:
     """Every run that bore the name, newest first; ``current`` bears it now."""
     experiments.check_name(name)
-    owner, sequence = await experiments.owner_of(where.services, where.caller.workspace, name)
-    if owner:
-        await experiments.read(where.services, where.caller.workspace, owner, sequence)
+    owner, _ = await experiments.owner_of(where.services, where.caller.workspace, name)
     runs = await runs_labelled(where.services, where.caller, name)
     if not runs:
         raise experiments.missing(name)
