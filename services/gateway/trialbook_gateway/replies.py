@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trialbook.errors import PreconditionFailed
+from trialbook.envelope import OptionalRaw
 from trialbook.queries import Answer
 from trialbook_gateway.problems import HttpRefusal
 
@@ -26,7 +27,7 @@ class Brief(msgspec.Struct):
 
     sequence: int
     status: str
-    progress: msgspec.Raw | None = None
+    progress: OptionalRaw = None
 
 
 class PageHead(msgspec.Struct):
