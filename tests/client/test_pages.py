@@ -68,3 +68,23 @@ async def test_rows_by_index(server: Server, client: AsyncClient) -> None:
     found = [row async for row in client.runs.iterate_rows(views.RUN, "action")]
     assert [row.index for row in found] == [1, 2, 3, 4, 5]
     assert msgspec.json.decode(found[0].data) == {"a": [1]}
+
+
+async def test_the_last_lines_of_an_ended_run_are_waited_for(server: Server, client: AsyncClient) -> None:
+    @server.on("GET", f"/v1/runs/{views.RUN}/logs")
+    async def logs(request: Request) -> Response:
+        complete = "at_least_signals" in request.query_params
+        after = int(request.query_params["cursor"])
+        items = [views.line(cursor) for cursor in (10, 20, 30) if after < cursor <= (30 if complete else 20)]
+        page = {"items": items, "has_more": False, "total": 3, "complete": complete, "next_cursor": 0}
+        return Response(msgspec.json.encode(page))
+
+    @server.on("GET", f"/v1/runs/{views.RUN}")
+    async def run(request: Request) -> Response:
+        return Response(msgspec.json.encode(msgspec.structs.replace(views.run(status=status), signal_sequence=7)))
+
+    status = "running"
+    assert [line.cursor async for line in client.runs.iterate_logs(views.RUN)] == [10, 20]
+    status = "failed"
+    assert [line.cursor async for line in client.runs.iterate_logs(views.RUN)] == [10, 20, 30]
+    assert server.requests[-1].query_params["at_least_signals"] == "7"

@@ -138,7 +138,7 @@ class AsyncClient:
         self, statement: str, params: Sequence[Any], max_rows: int, timeout_s: float, media_type: str
     ) -> httpx.Response:
         body = {"sql": statement, "params": list(params), "max_rows": max_rows, "timeout_s": timeout_s}
-        content = msgspec.json.encode({**body, **self._transport.own_writes()})
+        content = msgspec.json.encode({**body, **self._transport.at_least()})
         return await self._transport.send(
             "POST",
             "/v1/sql",

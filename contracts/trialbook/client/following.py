@@ -81,6 +81,8 @@ class Following(Resource):
                 if update.cursor <= newest:
                     continue
                 newest = update.cursor
+            if isinstance(update, StatusView | Fact):
+                self._transport.saw(update.sequence)
             if update is not None:
                 yield update
             if isinstance(update, StatusView) and update.final:

@@ -44,7 +44,7 @@ class Ledger(Resource):
 
     async def position(self) -> int:
         """The ledger's sequence as it is projected now; everything after it is news."""
-        response = await self._transport.send("GET", "/v1/events", query={"limit": 1, **self._transport.own_writes()})
+        response = await self._transport.send("GET", "/v1/events", query={"limit": 1, **self._transport.at_least()})
         return int(response.headers.get(SEQUENCE, "0"))
 
     async def follow(
@@ -63,4 +63,5 @@ class Ledger(Resource):
             update = update_of(event)
             if isinstance(update, Fact) and update.sequence > newest:
                 newest = update.sequence
+                self._transport.saw(newest)
                 yield update

@@ -13,9 +13,10 @@ from trialbook.client.following import Following
 from trialbook.client.pages import every
 from trialbook.client.results import ArtifactView, Fact, Results
 from trialbook.client.transfer import Download, save
-from trialbook.domain.run.state import Step
+from trialbook.domain.run.state import TERMINAL, Step
 from trialbook.errors import NotFound
 from trialbook.queries import PAGE_LIMIT, LogPage, LogView, MetricPoint, RowView
+from trialbook.views import RunView
 
 
 class Observations(Following):
@@ -43,30 +44,43 @@ class Observations(Following):
         contains: str = "",
         attempt: int = 0,
         limit: int = 100,
+        at_least_signals: int = 0,
     ) -> LogPage:
         """One page of log lines, always ascending: the newest ``limit``, or those after or before a cursor.
 
-        ``since``: an RFC 3339 time; ``level``: the least one; ``contains``: a part of the message; ``attempt`` 0: all.
+        ``since``: an RFC 3339 time; ``level``: the least one; ``contains``: a part of the message; ``attempt`` 0: all;
+        ``at_least_signals``: wait until signals up to this sequence are stored.
         """
         query = {
             "cursor": after, "before": before, "since": since, "level": level, "logger": logger, "step": step,
-            "q": contains, "attempt": attempt, "limit": limit,
+            "q": contains, "attempt": attempt, "limit": limit, "at_least_signals": at_least_signals or None,
         }  # fmt: skip
         return await self._transport.get(f"/v1/runs/{run}/logs", LogPage, query)
 
     async def iterate_logs(
         self, run: str, *, after: int = 0, level: str = "", logger: str = "", step: str = "", contains: str = ""
     ) -> AsyncIterator[LogView]:
-        """All lines stored now, from the first (or the one after ``after``) to the last; filters as in ``logs``."""
+        """All lines there are now, from the first (or the one after ``after``) to the last; filters as in ``logs``.
+
+        Of a run that has ended that is every line it has said, also when the last ones are still being stored.
+        """
+        at_least_signals = 0
         while True:
             page = await self.logs(
-                run, after=after, level=level, logger=logger, step=step, contains=contains, limit=PAGE_LIMIT
-            )
+                run, after=after, level=level, logger=logger, step=step, contains=contains, limit=PAGE_LIMIT,
+                at_least_signals=at_least_signals,
+            )  # fmt: skip
             for line in page.items:
                 yield line
-            if not page.has_more or not page.items:
+                after = line.cursor
+            if page.has_more and page.items:
+                continue
+            if page.complete or at_least_signals:
                 return
-            after = page.items[-1].cursor
+            view = await self._transport.get(f"/v1/runs/{run}", RunView)
+            if view.status not in TERMINAL:
+                return
+            at_least_signals = view.signal_sequence
 
     async def metrics(
         self, run: str, *, name: str = "", after: int | None = None, limit: int = 1000, max_points: int = 0
@@ -96,7 +110,7 @@ class Observations(Following):
 
     async def result(self, run: str) -> Any:
         """What the workload returned, however large. Raises ``NotFound`` while there is nothing."""
-        response = await self._transport.send("GET", f"/v1/runs/{run}/result", query=self._transport.own_writes())
+        response = await self._transport.send("GET", f"/v1/runs/{run}/result", query=self._transport.at_least())
         return msgspec.json.decode(response.content)
 
     async def artifacts(self, run: str) -> list[ArtifactView]:

@@ -138,7 +138,7 @@ class Runs(Observations):
         return await self._command(run, "start")
 
     async def cancel(self, run: str, reason: str = "") -> RunView:
-        """End a run: at once when it waits, within a second when it runs. Raises ``Conflict`` when it has ended."""
+        """End a run: at once when it waits, within a second when it runs. Raises ``Conflict`` when it has finished."""
         return await self._command(run, "cancel", {"reason": reason} if reason else None)
 
     async def pause(self, run: str) -> RunView:

@@ -37,8 +37,8 @@ Query = Mapping[str, Any]
 class Transport:
     """One connection pool to one gateway, speaking for one workspace.
 
-    It remembers the ledger sequence of its own last write, and reads that may be behind ask for ``at_least`` that one:
-    a client always sees what it has done.
+    It remembers the newest ledger sequence that it has written or seen, and reads that may be behind ask for
+    ``at_least`` that one: a client always sees what it has done, and never an older state than before.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Transport:
         """``patience_s``: how long a request that may be repeated is repeated before its failure is raised."""
         self.base_url = base_url.rstrip("/")
         self.patience_s = patience_s
-        self.last_write = 0
+        self.newest = 0
         self._own = http is None
         self._http = http or _pool(base_url)
         self._headers = {"User-Agent": "trialbook-client", "Accept": "application/json"}
@@ -69,13 +69,13 @@ class Transport:
             await self._http.aclose()
 
     async def get(self, path: str, reply: type[T], query: Query | None = None, *, consistent: bool = True) -> T:
-        """A typed JSON reply; ``consistent`` asks for a state that includes this client's own writes."""
-        asked = {**(query or {}), **(self.own_writes() if consistent else {})}
+        """A typed JSON reply; ``consistent`` asks for a state that is not older than what was seen."""
+        asked = {**(query or {}), **(self.at_least() if consistent else {})}
         return decoded(await self.send("GET", path, query=asked), reply)
 
-    def own_writes(self) -> dict[str, int]:
-        """The query parameter that makes a read wait for this client's own last write."""
-        return {"at_least": self.last_write} if self.last_write else {}
+    def at_least(self) -> dict[str, int]:
+        """The query parameter that makes a read wait for what this client has written or seen."""
+        return {"at_least": self.newest} if self.newest else {}
 
     async def post(self, path: str, reply: type[T], body: Any = None, *, key: str | None = None) -> T:
         """A command with a JSON body (any msgspec-able value). ``key`` is its ``Idempotency-Key``, else a fresh one."""
@@ -87,6 +87,10 @@ class Transport:
         """A command that the service cannot recognise when it is repeated: a lost connection is raised."""
         content, headers = encoded(body)
         return decoded(await self.send("POST", path, content=lambda: content, headers=headers), reply)
+
+    def saw(self, sequence: int) -> None:
+        """Remember a ledger sequence."""
+        self.newest = max(self.newest, sequence)
 
     def new_key(self) -> str:
         """A fresh ``Idempotency-Key``."""
@@ -157,7 +161,7 @@ class Transport:
     def _remember(self, method: str, response: httpx.Response) -> None:
         sequence = response.headers.get(SEQUENCE, "")
         if method not in SAFE and sequence.isdigit():
-            self.last_write = max(self.last_write, int(sequence))
+            self.saw(int(sequence))
 
 
 def _pool(base_url: str) -> httpx.AsyncClient:
