@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from trialbook_gateway.dialects import marketplace
-from trialbook_gateway.dialects.root import add_root_routes, drop_root_documents
+from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
 from trialbook_gateway.dialects.settings import dialect_settings
 from trialbook_gateway.dialects.union import union
@@ -23,16 +23,16 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
     mounted = [dialect.system for dialect in dialects]
     sole = settings.sole(mounted)
     at_root = [dialect for dialect in dialects if dialect.system in settings.root_systems]
-    if sole:
-        drop_root_documents(app)
-    else:
-        add_root_routes(app, dialects, at_root)
-        app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
     router = RootRouter(
         dialects, settings.root_systems, sole=sole, native=app.router.default, clock=services.clock,
         max_body_bytes=services.settings.max_body_bytes,
     )  # fmt: skip
     app.router.default = router
+    if sole:
+        give_root_away(app, router)
+    else:
+        add_root_routes(app, dialects, at_root)
+        app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
     for middleware in app.user_middleware:  # a bad URL is refused in front of the routes, in the shape of its group
         kind: object = middleware.cls
         if kind is BodyLimit:

@@ -7,19 +7,22 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from trialbook_gateway import health, replies
 from trialbook_gateway.dialects.dialect import Dialect
 from trialbook_gateway.openapi import operation
 from trialbook_gateway.services import services_of
 
-_DOCUMENTS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+_OWN = ("/", "/health", "/api/v1/health")
+_DOCUMENTS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 _JSON = {"application/json": {"schema": {"type": "object"}}}
 
 
-def drop_root_documents(app: FastAPI) -> None:
-    """Leave the documents at the root to the only system that is served there."""
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _DOCUMENTS]
+def give_root_away(app: FastAPI, sole: ASGIApp) -> None:
+    """Leave what the root would serve itself to the only system that is served there."""
+    app.router.routes[:0] = [Route(path, endpoint=sole) for path in (*_OWN, *_DOCUMENTS)]
 
 
 def add_root_routes(app: FastAPI, dialects: Sequence[Dialect], at_root: Sequence[Dialect]) -> None:
@@ -39,10 +42,13 @@ def add_root_routes(app: FastAPI, dialects: Sequence[Dialect], at_root: Sequence
                 body.update(await dialect.health())
         return replies.json(body, found.http_status)
 
+    count = len(app.router.routes)
     described = operation(ok={200: _JSON, 503: _JSON})
     app.add_api_route("/", index, methods=["GET"], tags=["service"], summary="Index", **operation(ok={200: _JSON}))
-    for path in ("/health", "/api/v1/health"):
+    for path in _OWN[1:]:
         app.add_api_route(path, union_health, methods=["GET"], tags=["service"], summary="Union health", **described)
+    # In front of the native routes, whose own /health does not ask the dialects.
+    app.router.routes[:] = [*app.router.routes[count:], *app.router.routes[:count]]
 
 
 def _index(dialects: Sequence[Dialect], at_root: Sequence[Dialect]) -> dict[str, Any]:
