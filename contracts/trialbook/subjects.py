@@ -94,3 +94,8 @@ def blob(sha256: str, part: str) -> str:
 def pull_next(stream: str, consumer: str) -> str:
     """Where a durable consumer's next messages are asked for."""
     return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+
+
+def direct_last(stream: str, subject: str) -> str:
+    """Where the last stored message of one subject is asked for."""
+    return f"$JS.API.DIRECT.GET.{stream}.{subject}"

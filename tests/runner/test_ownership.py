@@ -14,6 +14,8 @@ import pytest
 from tests.runner.conftest import LEASE_S, Ledger
 from trialbook.domain.run import commands as c
 from trialbook.domain.run import events as e
+from trialbook.streams import FACTS
+from trialbook.testing.server import NatsServer
 
 pytestmark = pytest.mark.integration
 
@@ -188,7 +190,7 @@ async def test_a_draining_runner_lets_a_checkpointing_workload_pause(
     await asyncio.sleep(0.1)
     (tmp_path / "m.go").touch()
     state = await ledger.end(run)
-    assert await first.stop() == 0
+    assert await asyncio.to_thread(first.process.wait, 10) == 0
     assert (state.status, state.attempt, state.runner) == ("completed", 2, "b")
     assert await marks(tmp_path / "m", 3) == ["first 1", "second 1", "third 2"]
     assert e.Paused not in [type(fact) for fact in await ledger.facts(run)]
@@ -203,3 +205,28 @@ async def test_critical_runs_go_first(ledger: Ledger, start_runner: Any) -> None
     started = {name: (await ledger.end(run)).started_at for name, run in runs.items()}
     order = [name[:-1] for name in sorted(started, key=lambda name: started[name])]
     assert order == ["critical"] * 2 + ["high"] * 2 + ["normal"] * 2 + ["low"] * 2
+
+
+async def test_a_restarted_server_costs_no_attempts(ledger: Ledger, start_runner: Any, nats_server: NatsServer) -> None:
+    await asyncio.gather(start_runner("a"), start_runner("b"))
+    runs = [await ledger.submit("sleeper", {"seconds": 3 * LEASE_S}) for _ in range(3)]
+    last = await ledger.submit("sleeper", {"seconds": 600})
+    for run in (*runs, last):
+        await ledger.until(run, lambda s: s.status == "running")
+    nats_server.kill()
+    await asyncio.sleep(LEASE_S)
+    await asyncio.to_thread(nats_server.start)
+    for run in runs:
+        state = await ledger.end(run)
+        assert (state.status, state.attempt) == ("completed", 1)
+    asked = time.monotonic()
+    await ledger.command(last, c.RequestCancel())
+    await ledger.end(last)
+    assert time.monotonic() - asked < 1.5
+
+
+async def test_a_deleted_consumer_is_made_again(ledger: Ledger, start_runner: Any) -> None:
+    await start_runner()
+    await ledger.nc.jetstream().delete_consumer(FACTS, "queue-default-normal")
+    run = await ledger.submit("lines", {"count": 1})
+    assert (await ledger.end(run)).status == "completed"

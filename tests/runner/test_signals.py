@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 
 from tests.runner.conftest import Ledger
+from trialbook.clock import SystemClock
+from trialbook.envelope import AggregateId
+from trialbook.log.setup import ensure_streams
 from trialbook.signals import CHUNK_BYTES, CHUNK_RECORDS, Log
+from trialbook.streams import Limits
 from trialbook.testing.server import NatsServer
+from trialbook_runner.emit import SignalPublisher
 from trialbook_runner.records import MAX_RECORD_BYTES, Recorder, bounded_text
 
 LINES = 100_000
@@ -53,6 +58,33 @@ async def test_a_crash_loses_only_the_last_moment(ledger: Ledger, start_runner: 
     state = await ledger.state(run)
     assert state.status == "running"
     assert [r["message"] for r in await ledger.signals(run)] == [str(n) for n in range(1000)]
+
+
+@pytest.mark.integration
+async def test_after_a_long_absence_stored_chunks_are_recognised(ledger: Ledger, nats_server: NatsServer) -> None:
+    """The server has forgotten the message ids, and the acknowledgements of three of five chunks were lost."""
+    await ensure_streams(ledger.nc, Limits(duplicate_window_s=1))
+    run = AggregateId("default", "run", "0" * 32)
+    before = SignalPublisher(nats_server.url, "test", SystemClock())
+    await before.start()
+    earlier = before.stream(run.workspace, run.id, 1)
+    for number in range(3):
+        await earlier.put("log", b'[{"time":1,"message":"%d"}]' % number)
+    assert await earlier.settled() == 3
+    await before.close()
+    await asyncio.sleep(1.5)
+    again = SignalPublisher(nats_server.url, "test", SystemClock(), trusted_s=0.0)
+    stream = again.stream(run.workspace, run.id, 1)
+    for number in range(5):
+        chunk = again.chunk(stream, number + 1, "log", b'[{"time":1,"message":"%d"}]' % number)
+        again._window[chunk.id] = chunk
+        again._unacked_bytes += len(chunk.payload)
+        stream.reopened()
+    await again.start()
+    assert await stream.settled() == 5
+    assert again._unacked_bytes == 0
+    await again.close()
+    assert [r["message"] for r in await ledger.signals(run)] == ["0", "1", "2", "3", "4"]
 
 
 class Sink:

@@ -7,7 +7,11 @@ import logging
 import signal
 import socket
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
 
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import SystemClock
@@ -31,6 +35,8 @@ from trialbook_runner.settings import Settings
 from trialbook_runner.workdir import Workdirs
 
 log = logging.getLogger(__name__)
+CLOSE_S = 1
+"""Seconds that each connection gets to say the rest."""
 KILL_S = 1.0
 """What is left of the drain time for attempts that did not end: they are killed and given back."""
 
@@ -62,28 +68,38 @@ class Runner:
         self._workdirs = Workdirs(settings.data_dir, self._id)
         self._services: list[asyncio.Task[None]] = []
         self._pools: list[Pool] = []
+        self._parts_to_close = AsyncExitStack()
+        self._parts_to_close.callback(self._workdirs.close)
+        self._parts_to_close.callback(self._spawner.close)
 
     async def start(self) -> None:
         """Connect and begin to claim. Raises ``Unavailable`` when there is no server."""
         settings = self._settings
-        self._nc = nc = await connect(settings.nats_url, name=self._source)
+        closing = self._parts_to_close
+        nc = await connect(settings.nats_url, name=self._source)
+        closing.push_async_callback(_close_connection, nc)
         await ensure_streams(nc)
-        self._log = event_log = NatsEventLog(nc)
+        event_log = NatsEventLog(nc)
         await event_log.start()
+        closing.push_async_callback(_close_log, event_log)
         await self._publisher.start()
+        closing.push_async_callback(self._publisher.close)
         handler = Handler(event_log, self._clock, UUIDv7Source())
-        self._endings = Endings(nc, event_log, handler)
+        endings = Endings(nc, event_log, handler)
+        closing.push_async_callback(endings.close)
         leases = Leases(nc, self._clock, settings.lease_s)
         self._parts = parts = Parts(
             settings=settings, source=self._source, handler=handler, blobs=NatsBlobStore(nc), registry=self._registry,
             publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
-            children=Children(handler, self._endings, Measurements(nc), self._registry, self._source), attempts={},
+            children=Children(handler, endings, Measurements(nc), self._registry, self._source), attempts={},
         )  # fmt: skip
         dispatcher = Dispatcher(parts)
         self._pools = [
             Pool(nc, name, slots, leases, self._clock, dispatcher.handle) for name, slots in settings.pools.items()
         ]
+        await asyncio.gather(*(pool.start() for pool in self._pools))
         self._announcer = Announcer(nc, parts, self._id, self._pools)
+        closing.push_async_callback(self._stop_services)
         after = await event_log.last_sequence()
         for work in (
             leases.run(), follow_notices(nc, after, parts.attempts), self._announcer.run(), self._fork_server(),
@@ -130,18 +146,28 @@ class Runner:
         self._announcer.state = "stopped"
         await self._announcer.beat()
 
-    async def close(self) -> None:
-        """End all parts; idempotent."""
+    async def _stop_services(self) -> None:
         for task in self._services:
             task.cancel()
         await asyncio.gather(*self._services, return_exceptions=True)
-        self._spawner.close()
-        await self._publisher.close()
-        if hasattr(self, "_endings"):
-            await self._endings.close()
-        if hasattr(self, "_log"):
-            await self._log.close()
-        if hasattr(self, "_nc"):
-            await self._nc.flush()
-            await self._nc.close()
-        self._workdirs.close()
+
+    async def close(self) -> None:
+        """End all parts, the last one begun first."""
+        await self._parts_to_close.aclose()
+
+
+async def _close_log(event_log: NatsEventLog) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await event_log.close()
+    except TimeoutError:
+        log.warning("the ledger did not answer; facts that were on their way may be missing")
+
+
+async def _close_connection(nc: Client) -> None:
+    try:
+        if nc.is_connected:
+            await nc.flush(CLOSE_S)
+    except (nats.errors.Error, TimeoutError) as error:
+        log.warning("NATS: %s while closing", type(error).__name__)
+    await nc.close()

@@ -87,18 +87,22 @@ class Pool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def run(self) -> None:
-        """Fill free slots for ever."""
+    async def start(self) -> None:
+        """Create what is missing in the server and listen."""
         for priority in PRIORITIES:
-            consumer = await ensure_consumer(self._nc, self.name, priority, self._leases.lease_s)
+            consumer = await self._ensure(priority)
             puller = Puller(self._nc, consumer, self._on_message, self._clock)
             puller.changed = self._changed
             await puller.start()
             self._pullers.append(puller)
+
+    async def run(self) -> None:
+        """Fill free slots for ever."""
         while True:
             self._changed.clear()
             if self.free > 0 and self._nc.is_connected:
                 try:
+                    await self._repair()
                     await self._fill()
                 except (Unavailable, ApiError) as error:
                     log.warning("pool %s: %s", self.name, error)
@@ -108,6 +112,17 @@ class Pool:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def _ensure(self, priority: str) -> str:
+        return await ensure_consumer(self._nc, self.name, priority, self._leases.lease_s)
+
+    async def _repair(self) -> None:
+        """After a refused pull: the server may be starting, or somebody deleted a consumer."""
+        for priority, puller in zip(PRIORITIES, self._pullers, strict=True):
+            if puller.failed:
+                await asyncio.sleep(RETRY_S)
+                await self._ensure(priority)
+                puller.failed = False
 
     async def _fill(self) -> None:
         """Take what waits, the most urgent first; when nothing waits, ask for whatever comes."""

@@ -8,6 +8,7 @@ import msgspec
 
 from trialbook.codec import UnknownEvent
 from trialbook.domain.run.events import Submitted
+from trialbook.envelope import Event
 from trialbook.errors import Conflict, NotFound, TimedOut, Unavailable
 from trialbook_runner.attempt import Attempt, Parts, seconds_until
 from trialbook_runner.entry import Entry, run_of
@@ -42,6 +43,9 @@ class Dispatcher:
 
     async def _execute(self, entry: Entry) -> None:
         event, fact = entry.decode()
+        if self._parts.leases.settling and await self._owned(event):
+            log.info("entry %d: left to its owner, who may only be reconnecting", entry.sequence)
+            return
         if isinstance(fact, Submitted):
             isolation = fact.spec.isolation
         else:
@@ -51,6 +55,10 @@ class Dispatcher:
             await run_inline(self._parts, entry)
         else:
             await Attempt(self._parts, entry).run()
+
+    async def _owned(self, event: Event) -> bool:
+        loaded = await self._parts.handler.load(run_of(event))
+        return bool(loaded.state.status == "running")
 
     async def _conflict(self, entry: Entry, refusal: Conflict) -> None:
         if refusal.code in DROPPED:

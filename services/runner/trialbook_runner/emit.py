@@ -21,8 +21,10 @@ from nats.aio.msg import Msg
 
 from trialbook import subjects
 from trialbook.clock import Clock
+from trialbook.streams import SIGNALS
 from trialbook.subjects import SignalKind
 from trialbook.times import rfc3339
+from trialbook_runner.last import last_message
 
 log = logging.getLogger(__name__)
 MAX_UNACKED_BYTES = 8 * 1024 * 1024
@@ -30,6 +32,8 @@ MAX_UNACKED = 512
 RETAIN_S = 2.0
 RETAIN_BYTES = 16 * 1024 * 1024
 ACK_TIMEOUT_S = 3.0
+TRUSTED_S = 90.0
+"""Absences up to this are covered by the stream's duplicate window (two minutes)."""
 RETRY_S = 0.25
 CONNECT_TIMEOUT_S = 2.0
 
@@ -117,8 +121,8 @@ class Chunk(msgspec.Struct):
 class SignalPublisher:
     """One per runner. ``start`` before and ``close`` after use."""
 
-    def __init__(self, url: str, source: str, clock: Clock) -> None:
-        self._url, self._source, self._clock = url, source, clock
+    def __init__(self, url: str, source: str, clock: Clock, trusted_s: float = TRUSTED_S) -> None:
+        self._url, self._source, self._clock, self._trusted_s = url, source, clock, trusted_s
         self._nc: Client | None = None
         self._inbox = ""
         self._window: dict[str, Chunk] = {}
@@ -180,13 +184,16 @@ class SignalPublisher:
             log.warning("signals: a chunk was not stored: %s; sending again", ack.error)
             self._broken.set()
             return
-        del self._window[chunk.id]
-        self._unacked_bytes -= len(chunk.payload)
-        chunk.sequence = ack.seq
-        chunk.stream.acked(chunk.number, ack.seq)
+        self._stored(chunk, ack.seq)
         self._retain(chunk)
         if not self._room.is_set():
             self._room.set()
+
+    def _stored(self, chunk: Chunk, sequence: int) -> None:
+        del self._window[chunk.id]
+        self._unacked_bytes -= len(chunk.payload)
+        chunk.sequence = sequence
+        chunk.stream.acked(chunk.number, sequence)
 
     def _retain(self, chunk: Chunk) -> None:
         self._retained.append(chunk)
@@ -206,8 +213,9 @@ class SignalPublisher:
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 log.warning("signals: %s: %s", type(error).__name__, error)
             finally:
+                if self._nc is not None:
+                    self._lost_at = self._clock.monotonic()
                 self._nc = None
-                self._lost_at = self._clock.monotonic()
                 await nc.close()
             await asyncio.sleep(RETRY_S)
 
@@ -246,10 +254,27 @@ class SignalPublisher:
         self._window = {chunk.id: chunk for chunk in (*again, *self._window.values())}
         if not self._window:
             return
+        if self._clock.monotonic() - self._lost_at > self._trusted_s:
+            await self._settle_stored(nc)
+            if not self._window:
+                return
         first, *others = self._window.values()
         await self._until_stored(nc, first)
         for chunk in others:
             await self._send(nc, chunk)
+
+    async def _settle_stored(self, nc: Client) -> None:
+        """After a long absence the server has forgotten message ids; the last message of each subject tells as well."""
+        by_subject: dict[str, list[Chunk]] = {}
+        for chunk in self._window.values():
+            by_subject.setdefault(chunk.subject, []).append(chunk)
+        for subject, chunks in by_subject.items():
+            found = await last_message(nc, SIGNALS, subject)
+            ids = [chunk.id for chunk in chunks]
+            if found is None or found.id not in ids:
+                continue
+            for chunk in chunks[: ids.index(found.id) + 1]:
+                self._stored(chunk, found.sequence)
 
     async def _until_stored(self, nc: Client, chunk: Chunk) -> None:
         while chunk.id in self._window:

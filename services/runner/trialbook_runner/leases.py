@@ -3,6 +3,9 @@
 A process that was stopped (SIGSTOP, a suspended machine, a blocked loop) finds deliveries in its socket that the server
 has meanwhile given to others. It must neither claim nor answer them: whatever was received before the server answered a
 ping sent after the standstill is ignored, and delivered again when nobody else has it.
+
+A server that comes back counts the time of its absence and takes every lease for expired. For one lease after a
+reconnect nobody takes over what another runner executes: its owner reconnects as well and goes on beating.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ class Leases:
         self._held: dict[int, Entry] = {}
         self._pulse_at = clock.monotonic()
         self._doubtful = False
+        self._reconnects = nc.stats["reconnects"]
+        self._settled_at = 0.0
 
     def hold(self, entry: Entry) -> None:
         """Keep its lease alive from now on."""
@@ -51,22 +56,27 @@ class Leases:
         """Whether deliveries may be older than they seem."""
         return self._doubtful or self._clock.monotonic() - self._pulse_at > self.lease_s / 2
 
+    @property
+    def settling(self) -> bool:
+        """Whether a reconnect is so recent that expired leases need not mean lost attempts."""
+        if self._nc.stats["reconnects"] != self._reconnects:
+            self._reconnects = self._nc.stats["reconnects"]
+            self._settled_at = self._clock.monotonic() + self.lease_s
+        return self._clock.monotonic() < self._settled_at
+
     async def run(self) -> None:
-        """Beat for ever."""
+        """Beat for ever; an entry is due at a third of the lease."""
         pause_s = self.lease_s / 6
-        beat_at = self._clock.monotonic()
         while True:
             await asyncio.sleep(pause_s)
             if self.doubtful:
                 await self._regain_trust()
             now = self._pulse_at = self._clock.monotonic()
-            if now - beat_at < self.lease_s / 3 - pause_s / 2:
-                continue
-            beat_at = now
+            due_s = 0.0 if self.settling else self.lease_s / 3 - pause_s / 2
             for entry in list(self._held.values()):
                 # Younger entries (most inline ones) end before they need a heartbeat. An overdue one may be somebody
                 # else's by now: its attempt is to verify that first.
-                if pause_s < now - entry.beat_at < self.lease_s:
+                if due_s < now - entry.beat_at < self.lease_s:
                     await entry.beat(now)
 
     async def _regain_trust(self) -> None:

@@ -23,11 +23,8 @@ EXPIRES_S = 20.0
 GRACE_S = 2.0
 PROBE_S = 2.0
 MAX_BATCH = 256
-
-
-class _Request(msgspec.Struct):
-    left: int
-    deadline: float
+REMEMBERED = 1000
+"""Requests whose size is kept; more than can be outstanding."""
 
 
 class Puller:
@@ -37,13 +34,17 @@ class Puller:
         self._nc, self._deliver, self._clock = nc, deliver, clock
         self._subject = subjects.pull_next(FACTS, consumer)
         self._inbox = nc.new_inbox()
-        self._requests: dict[str, _Request] = {}
-        self._number = 0
+        self._batches: dict[str, int] = {}
+        """Sizes of recent requests by token."""
+        self._outstanding = self._number = 0
+        self._deadline = 0.0
         self._reconnects = -1
         self._subscription: Subscription | None = None
         self._probe: asyncio.Future[bool] | None = None
         self.changed = asyncio.Event()
         """Set when fewer messages are outstanding than before."""
+        self.failed = False
+        """The consumer is missing or not ready; to be reset by whoever sees to it."""
 
     async def start(self) -> None:
         """Listen for deliveries."""
@@ -54,13 +55,15 @@ class Puller:
     @property
     def outstanding(self) -> int:
         """Messages that the server will send as soon as it has them."""
-        now = self._clock.monotonic()
-        if self._nc.stats["reconnects"] != self._reconnects:
+        reconnected = self._nc.stats["reconnects"] != self._reconnects
+        if reconnected or self._clock.monotonic() > self._deadline:  # every request has ended by then
             self._reconnects = self._nc.stats["reconnects"]
-            self._requests.clear()
-        for token in [t for t, r in self._requests.items() if r.deadline < now]:
-            del self._requests[token]
-        return sum(request.left for request in self._requests.values())
+            self._forget()
+        return self._outstanding
+
+    def _forget(self) -> None:
+        self._outstanding = 0
+        self._batches.clear()
 
     async def ask(self, count: int) -> None:
         """Ask for messages, to come as they arrive."""
@@ -82,29 +85,36 @@ class Puller:
     async def _request(self, body: dict[str, object], batch: int, seconds: float) -> None:
         self._number += 1
         token = str(self._number)
-        self._requests[token] = _Request(batch, self._clock.monotonic() + seconds)
         try:
             await self._nc.publish(self._subject, msgspec.json.encode(body), reply=f"{self._inbox}.{token}")
         except nats.errors.OutboundBufferLimitError:
-            del self._requests[token]
+            return
+        self._batches[token] = batch
+        self._batches.pop(str(self._number - REMEMBERED), None)
+        self._outstanding += batch
+        self._deadline = max(self._deadline, self._clock.monotonic() + seconds)
 
     async def _on_message(self, message: Msg) -> None:
         if message.subject.startswith(self._inbox):
-            self._on_status(message)
+            self._on_status(message.subject.rsplit(".", 1)[1], message.headers or {})
             return
-        for token, request in self._requests.items():
-            request.left -= 1
-            if request.left <= 0:
-                del self._requests[token]
-            break
+        self._outstanding = max(0, self._outstanding - 1)
         self._answer_probe(True)
         await self._deliver(message)
         self.changed.set()
 
-    def _on_status(self, message: Msg) -> None:
-        if (message.headers or {}).get("Status") == "100":
+    def _on_status(self, token: str, headers: dict[str, str]) -> None:
+        """A request has ended with ``Nats-Pending-Messages`` unserved; without that header none was served."""
+        status = headers.get("Status")
+        if status == "100":
             return
-        self._requests.pop(message.subject.rsplit(".", 1)[1], None)
+        batch = self._batches.pop(token, 0)
+        if status in ("404", "408"):
+            unserved = headers.get("Nats-Pending-Messages")
+            self._outstanding = max(0, self._outstanding - (batch if unserved is None else int(unserved)))
+        else:
+            self._forget()
+            self.failed = True
         self._answer_probe(False)
         self.changed.set()
 

@@ -31,3 +31,8 @@ def children() -> list[int]:
     """Process ids of this process's children (its main thread's; others have none here)."""
     pid = os.getpid()
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def threads() -> int:
+    """Number of threads of this process."""
+    return sum(1 for _ in Path("/proc/self/task").iterdir())

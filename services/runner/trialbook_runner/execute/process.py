@@ -57,7 +57,8 @@ class ProcessExecution:
             if self._fatal.done():
                 self._fatal.result()
             await reading
-            return self._judge(await child.exited, timeout_s)
+            await asyncio.wait({child.exited})  # a plain await would cancel the future along with this task
+            return self._judge(child.exited.result(), timeout_s)
         finally:
             await asyncio.shield(self._clean(child, writer))
 

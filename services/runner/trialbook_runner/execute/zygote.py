@@ -8,6 +8,7 @@ and killed. When it is killed itself, the kernel kills its children.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import selectors
 import signal
@@ -19,6 +20,7 @@ import msgspec
 
 from trialbook_runner.execute import linux
 
+log = logging.getLogger(__name__)
 MAX_MESSAGE = 4096
 
 
@@ -179,6 +181,9 @@ def _run_child(parent: int, sock: socket.socket, inherited: list[Any], child_mai
 
 def start_zygote(child_main: ChildMain) -> socket.socket:
     """Fork the server off this process, which must be single-threaded; returns the control socket."""
+    threads = linux.threads()
+    if threads != 1:
+        log.warning("loading the workloads started %d threads; forks may hang when those hold locks", threads - 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
