@@ -97,7 +97,7 @@ class Api:
             assert loop.time() < deadline, "the stream never ended"
             try:
                 async for id_, message in self._events(run, last):
-                    last, ended = id_ or last, message["type"] == "status" and message.get("final", True)
+                    last, ended = id_ or last, message["type"] == "status" and message["data"]["final"]
                     yield message
                     deadline = loop.time() + PATIENCE_S
                     if ended:
