@@ -11,6 +11,7 @@ import msgspec
 from trialbook.asking import NatsAsk
 from trialbook.codec import decode_event
 from trialbook.domain.run.state import TERMINAL
+from trialbook.errors import TimedOut, Unavailable
 from trialbook.queries import (
     PAGE_LIMIT,
     Answer,
@@ -27,6 +28,8 @@ from trialbook_gateway.live.items import Item, Position, ProgressView
 from trialbook_gateway.live.reading import VERDICTS, fact_items, log_item, metric_item
 
 WHOLE_MESSAGE = 0xFFFF
+TRY_S = 2.5
+PAUSE_S = 0.1
 
 
 class View(msgspec.Struct):
@@ -66,8 +69,23 @@ class _MetricPage(msgspec.Struct):
     next_cursor: Any = None
 
 
+async def patiently(ask: NatsAsk, workspace: str, query: Query, timeout_s: float) -> Answer:
+    """Ask again while the projector is away, behind or starting: a question to one that was killed is never answered.
+
+    Raises ``Unavailable`` after ``timeout_s`` seconds.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            return await ask.ask(workspace, query, TRY_S)
+        except (Unavailable, TimedOut):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(PAUSE_S)
+
+
 class Past:
-    """Reads one run's past. ``timeout_s`` holds for each question."""
+    """Reads one run's past; each question is repeated for up to ``timeout_s`` seconds."""
 
     def __init__(
         self, ask: NatsAsk, workspace: str, run: str, level: str, kinds: frozenset[str], timeout_s: float
@@ -76,7 +94,7 @@ class Past:
         self._level, self._kinds = level, kinds
 
     async def _answer(self, query: Query) -> Answer:
-        return await self._ask.ask(self._workspace, query, self._timeout_s)
+        return await patiently(self._ask, self._workspace, query, self._timeout_s)
 
     async def view(self, at_least: Position) -> tuple[View, int]:
         """The run as it is, and the fact sequence up to which that is true. Raises ``NotFound``."""
@@ -143,7 +161,7 @@ async def workspace_facts(
     ask: NatsAsk, workspace: str, query: EventList, timeout_s: float
 ) -> tuple[list[Item], int, bool]:
     """One page of a workspace's facts as items, the sequence up to which it is complete, and whether more follow."""
-    answer = await ask.ask(workspace, query, timeout_s)
+    answer = await patiently(ask, workspace, query, timeout_s)
     page = msgspec.json.decode(answer.result or b"null", type=_FactPage)
     items = [fact_items(row.sequence, decode_event(row.event), final=False)[-1] for row in page.items]
     more = page.next_cursor is not None and bool(page.items)
