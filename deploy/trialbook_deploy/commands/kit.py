@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from trialbook.client import AsyncClient
 
 
+PATIENCE_SECONDS = 6.0  # a service that is being restarted is back by then
+
+
 class Exit(IntEnum):
     """Exit codes of the commands."""
 
@@ -42,7 +45,7 @@ def with_client(
     address = gateway_url(url, data_dir)
 
     async def connected() -> int:
-        async with AsyncClient(address, workspace=workspace) as client:
+        async with AsyncClient(address, workspace=workspace, patience_s=PATIENCE_SECONDS) as client:
             return await work(client)
 
     run(connected(), on_interrupt)

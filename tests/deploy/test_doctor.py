@@ -1,0 +1,116 @@
+"""The doctor's bad news: each check fails when what it looks at is not well."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections import namedtuple
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from trialbook.log.api import call
+from trialbook.log.connect import connect
+from trialbook.log.setup import ensure_streams
+from trialbook.streams import FACTS, Limits, definitions
+from trialbook.testing.server import find_nats_server
+from trialbook_deploy.doctor import machine, server, services
+from trialbook_deploy.doctor.finding import size_text
+from trialbook_deploy.network import free_port
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+async def lazy(tmp_path: Path) -> AsyncIterator[tuple[Client, str]]:
+    """A server that does not sync what it acknowledges, without a single service."""
+    port, monitor = free_port(), free_port()
+    config = tmp_path / "nats.conf"
+    config.write_text(
+        f'listen: "127.0.0.1:{port}"\nhttp: "127.0.0.1:{monitor}"\njetstream {{ store_dir: "{tmp_path / "store"}" }}\n'
+    )
+    process = subprocess.Popen([find_nats_server(), "-c", str(config)], stderr=subprocess.DEVNULL)
+    nc = await connect(f"nats://127.0.0.1:{port}", name="test")
+    yield nc, f"http://127.0.0.1:{monitor}"
+    await nc.close()
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.integration
+async def test_a_server_that_forgets_is_a_failure(lazy: tuple[Client, str]) -> None:
+    _, monitor = lazy
+    found = await server.durability(monitor)
+    assert found.level == "fail"
+    assert "sync_interval is 120 s" in found.text
+    assert "sync_interval: always" in found.remedy
+    assert (await server.durability(None)).level == "warn"
+    assert (await server.durability("http://127.0.0.1:9")).level == "warn"
+    assert (await server.durability("ftp://x")).level == "warn"
+
+
+@pytest.mark.integration
+async def test_missing_and_changed_streams_are_failures(lazy: tuple[Client, str]) -> None:
+    nc, _ = lazy
+    assert server.version(nc).level == "ok"
+    assert {one.level for one in await server.streams(nc)} == {"fail"}
+    await ensure_streams(nc)
+    assert {one.level for one in await server.streams(nc)} == {"ok"}
+    wanted = definitions(Limits())[FACTS]
+    changed = {"name": "FACTS", **wanted, "republish": {"src": "fact.>", "dest": "elsewhere.>"}}
+    await call(nc, "STREAM.UPDATE.FACTS", changed)
+    found = {one.check: one for one in await server.streams(nc)}
+    assert found["stream FACTS"].level == "fail"
+    assert "republish" in found["stream FACTS"].text
+    assert found["stream SIGNALS"].level == "ok"
+
+
+@pytest.mark.integration
+async def test_nobody_at_work_is_a_failure(lazy: tuple[Client, str]) -> None:
+    nc, _ = lazy
+    await ensure_streams(nc)
+    assert [one.level for one in await services.projector(nc)] == ["fail"]
+    (found,) = await services.runners(nc)
+    assert (found.check, found.level) == ("runners", "fail")
+    assert (await services.gateway("http://127.0.0.1:9")).level == "fail"
+
+
+def test_a_full_disk_is_seen_before_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = []
+    for free in (512 * 2**20, 2 * 2**30, 50 * 2**30):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(100 * 2**30, 0, free))
+        levels.append(machine.disk(tmp_path / "not" / "yet").level)
+    assert levels == ["fail", "warn", "ok"]
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_the_sandbox_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = machine.sandbox()
+    assert missing.level == "warn"
+    assert "apt install bubblewrap" in missing.remedy
+    script(tmp_path / "bwrap", "echo 'No permissions to create new namespace' >&2; exit 1")
+    forbidden = machine.sandbox()
+    assert forbidden.level == "warn"
+    assert "No permissions" in forbidden.text
+    script(tmp_path / "bwrap", "exit 0")
+    assert machine.sandbox().level == "ok"
+
+
+def test_sizes_are_readable() -> None:
+    assert [size_text(n) for n in (0, 1023, 1024, 1536, 3 * 2**30, 5 * 2**50)] == [
+        "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "3.0 GiB", "5120.0 TiB",
+    ]  # fmt: skip
+
+
+def test_it_takes_no_time() -> None:
+    started = time.monotonic()
+    assert {one.level for one in machine.check_machine(Path("/"))} <= {"ok", "warn", "fail"}
+    assert time.monotonic() - started < 5
