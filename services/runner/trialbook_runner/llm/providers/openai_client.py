@@ -1,0 +1,57 @@
+"""What both OpenAI interfaces share: the client and the rules for model names."""
+
+from __future__ import annotations
+
+import openai
+
+from trialbook.llm import LlmSettings, ProviderSettings
+from trialbook_runner.llm.providers.wall import http_client
+from trialbook_runner.llm.requests import Request
+
+REASONING = ("gpt-5", "o1", "o3", "o4")
+TEMPERATURE_ANYWAY = "gpt-5-chat"
+ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
+
+
+def make_client(provider: ProviderSettings, settings: LlmSettings) -> openai.AsyncOpenAI:
+    """The client; it repeats nothing itself."""
+    wire = http_client(settings.timeout_s, settings.concurrency)
+    if provider.name != "azure_openai":
+        return openai.AsyncOpenAI(
+            api_key=provider.key.reveal() if provider.key else "none", base_url=provider.base_url, max_retries=0,
+            timeout=settings.timeout_s, http_client=wire,
+        )  # fmt: skip
+    endpoint, version = provider.base_url or "", provider.api_version
+    if provider.entra:
+        from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
+
+        token = get_bearer_token_provider(DefaultAzureCredential(), ENTRA_SCOPE)
+        return openai.AsyncAzureOpenAI(
+            azure_endpoint=endpoint, api_version=version, azure_ad_token_provider=token, max_retries=0,
+            timeout=settings.timeout_s, http_client=wire,
+        )  # fmt: skip
+    return openai.AsyncAzureOpenAI(
+        azure_endpoint=endpoint, api_version=version, api_key=provider.key.reveal() if provider.key else "",
+        max_retries=0, timeout=settings.timeout_s, http_client=wire,
+    )  # fmt: skip
+
+
+def is_reasoning(model: str) -> bool:
+    """Whether the model's name says that it reasons."""
+    return any(name in model for name in REASONING)
+
+
+def sent_temperature(request: Request) -> float | None:
+    """Reasoning models refuse a temperature below 1."""
+    temperature = request.temperature
+    if temperature is None or not is_reasoning(request.model) or TEMPERATURE_ANYWAY in request.model:
+        return temperature
+    return temperature if temperature >= 1 else None
+
+
+def sent_effort(request: Request) -> str | None:
+    """For reasoning models only, not for o1; ``minimal`` is sent as ``low``, a number of tokens is not known here."""
+    effort = request.reasoning_effort
+    if not isinstance(effort, str) or not is_reasoning(request.model) or "o1" in request.model:
+        return None
+    return "low" if effort == "minimal" else effort
