@@ -127,7 +127,7 @@ class SignalPublisher:
         self._inbox = ""
         self._window: dict[str, Chunk] = {}
         """Unacknowledged chunks by id, oldest first."""
-        self._retained: deque[Chunk] = deque()
+        self._retained: deque[Chunk] = deque()  # bounded: by RETAIN_BYTES and RETAIN_S
         self._retained_bytes = self._unacked_bytes = 0
         self._lost_at = clock.monotonic()
         self._room = asyncio.Event()

@@ -35,7 +35,11 @@ class Recorder:
         bound: int = 0,
     ) -> None:
         self._send, self._wake, self._bound = send, wake, bound
-        self._buffers: dict[SignalKind, deque[Any]] = {k: deque() for k in ("log", "metric", "progress", "record")}
+        kinds: tuple[SignalKind, ...] = ("log", "metric", "progress", "record")
+        self._buffers: dict[SignalKind, deque[Any]] = {
+            kind: deque()  # bounded: a full chunk is sent by whoever fills it, or refused past ``bound``
+            for kind in kinds
+        }
         self._logs = self._buffers["log"]
         self._lock: AbstractContextManager[Any] = lock or threading.Lock()
         self._large = 0
