@@ -40,13 +40,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def end_everything(uid: int) -> None:
-    """Kill until nobody is left; a process that may start no other cannot outrun that."""
+    """Kill until nobody is left. Neither who is killed at one stroke nor who may start no other can outrun that."""
     while True:
         if uid >= 0:
             end_user(uid)
         for pid in descendants(os.getpid()):
             try:
-                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+                if uid < 0:
+                    resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue

@@ -4,7 +4,7 @@ import os
 import sys
 
 places = ["/", "/usr", "/etc", "/dev", "/proc", "/var/tmp", "/bin", sys.prefix, os.path.dirname(os.__file__), "/run"]
-for place in [*places, "inputs", *sys.argv[1:]]:
+for place in [*places, *sys.argv[1:]]:
     path = os.path.join(place, "trialbook-hostile")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))

@@ -19,7 +19,7 @@ for _ in range(200):
     os.mkdir(place)
 try:
     os.link("inputs/secret.txt", "hard.txt")
-    print("ESCAPED: linked an input")
+    print("held: linked a link" if os.path.islink("hard.txt") else "ESCAPED: linked an input")
 except OSError as error:
     print("held: link", error.strerror)
 with open("honest.txt", "w") as file:

@@ -52,8 +52,12 @@ for path in ("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev
     attempt(path, lambda path=path: os.close(os.open(path, os.O_RDWR)))
 attempt("hostname", lambda: check(libc.sethostname(b"hostile", 7)) if os.geteuid() else check(-1))
 attempt("priority", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
-with open("/proc/self/status") if os.path.exists("/proc/self/status") else open(os.devnull) as file:
-    for line in file:
-        name, _, value = line.partition(":")
-        if name in {"CapPrm", "CapEff", "CapAmb"} and int(value, 16):
-            print("ESCAPED: I have", line.strip())
+try:
+    with open("/proc/self/status") as file:
+        status = file.read()
+except OSError:
+    status = ""
+for line in status.splitlines():
+    name, _, value = line.partition(":")
+    if name in {"CapPrm", "CapEff", "CapAmb"} and int(value, 16):
+        print("ESCAPED: I have", line.strip())
