@@ -27,7 +27,7 @@ async def command_run(
     else:
         outcome = await _at(services, caller, aggregate, command, expected)
     services.telemetry.facts.inc(len(outcome.facts))
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     return outcome
 
 
@@ -67,5 +67,5 @@ async def delete_run(
         orders.append((name_aggregate(caller.workspace, scope, spec.name), names.Release(owner=run)))
     outcomes = await services.handler.handle_all(orders, caller.meta, {aggregate: loaded})
     services.telemetry.facts.inc(sum(len(outcome.facts) for outcome in outcomes))
-    services.written.note(aggregate, outcomes[0].sequence)
+    services.wrote(aggregate, outcomes[0].sequence)
     return outcomes[0]

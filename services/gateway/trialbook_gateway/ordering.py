@@ -142,7 +142,7 @@ async def create_run(
         assert again is not None, "a creation without facts was carried out before"
         return again, True
     services.telemetry.facts.inc(len(orders))
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     return outcome, False
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from trialbook.errors import Refusal, Unavailable
+from trialbook_gateway.allowed import Allowed
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
@@ -122,6 +123,7 @@ def from_validation(error: RequestValidationError) -> HttpRefusal:
 
 def install(app: FastAPI) -> None:
     """Make every failure of the app a problem."""
+    allowed = Allowed(app)
 
     async def on_refusal(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
@@ -129,7 +131,10 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem(request.scope, from_http_exception(error))
+        refusal = from_http_exception(error)
+        if error.status_code == 405 and (methods := allowed.methods(request.url.path)):
+            refusal.headers["Allow"] = methods
+        return problem(request.scope, refusal)
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

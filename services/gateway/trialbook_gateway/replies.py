@@ -11,8 +11,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trialbook.errors import PreconditionFailed
 from trialbook.envelope import OptionalRaw
+from trialbook.errors import PreconditionFailed
 from trialbook.queries import Answer
 from trialbook_gateway.problems import HttpRefusal
 

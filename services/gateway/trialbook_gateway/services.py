@@ -9,7 +9,6 @@ from fastapi import Request
 from nats.aio.client import Client
 from starlette.requests import HTTPConnection
 
-from trialbook.asking import NatsAsk
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock, SystemClock
 from trialbook.envelope import AggregateId, Metadata
@@ -17,6 +16,7 @@ from trialbook.handle import Handler
 from trialbook.ids import IdSource, UUIDv7Source, parse_slug
 from trialbook.log.nats import NatsEventLog, connect
 from trialbook.log.setup import ensure_streams
+from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
 from trialbook_gateway.directory import Directory
 from trialbook_gateway.live.hub import Hub
@@ -73,7 +73,7 @@ class Services:
         self.log = NatsEventLog(self.nc)
         await self.log.start()
         self.handler = Handler(self.log, self.clock, self.ids)
-        self.ask = NatsAsk(self.nc)
+        self.ask = CheckedAsk(self.nc)
         self.blobs = NatsBlobStore(self.nc)
         self.directory = Directory(self.nc, self.clock)
         self.workspaces = Workspaces(self.nc, self.handler)
@@ -100,8 +100,10 @@ class Services:
 
         Raises ``Invalid``, ``Forbidden``, or ``NotFound`` (code ``workspace_not_found``).
         """
-        given = request.headers.get(WORKSPACE_HEADER) or request.query_params.get("workspace")
-        return await self.caller_in(request, given or self.settings.default_workspace)
+        given = request.headers.get(WORKSPACE_HEADER)
+        if given is None:
+            given = request.query_params.get("workspace")
+        return await self.caller_in(request, self.settings.default_workspace if given is None else given)
 
     async def caller_in(self, request: HTTPConnection, workspace: str) -> Caller:
         """As ``caller``, in a workspace chosen by a dialect."""
@@ -117,6 +119,11 @@ class Services:
         return Caller(
             state.get("principal", ANONYMOUS), workspace, state.get("request_id", ""), state.get("traceparent", "")
         )
+
+    def wrote(self, aggregate: AggregateId, sequence: int) -> None:
+        """Note an append, so that it is read here without naming its sequence."""
+        self.written.note(aggregate, sequence)
+        self.ask.known(sequence)
 
     def seen_by(self, caller: Caller, kind: str, id_: str, at_least: int) -> int:
         """The sequence that a read must have seen: as asked, and what was written here."""

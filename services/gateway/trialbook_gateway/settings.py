@@ -35,8 +35,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: int = 1024 * MIB
     max_params_bytes: int = 256 * 1024
     """Parameters of one run as JSON: they stand in a fact, which must stay well under a NATS message."""
-    max_json_depth: int = 64
-    max_json_digits: int = 19
     max_wait_s: float = 60.0
     """Longest long-poll."""
     ask_timeout_s: float = 5.0

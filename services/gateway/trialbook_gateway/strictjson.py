@@ -13,8 +13,7 @@ from trialbook_gateway.problems import HttpRefusal, faults_of, invalid, malforme
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 64
-MAX_DIGITS = 19
-_INT_LIMIT = 1 << 63
+MAX_DIGITS = 300
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89abAB])")
 
 
@@ -39,11 +38,8 @@ def _no_constant(text: str) -> NoReturn:
 
 def _int(text: str) -> int:
     if len(text) > MAX_DIGITS + 1:
-        raise _Fault("A number has too many digits; integers must fit into 64 bits.")
-    value = int(text)
-    if not -_INT_LIMIT <= value < _INT_LIMIT:
-        raise _Fault("An integer does not fit into 64 bits.")
-    return value
+        raise _Fault(f"A number has more than {MAX_DIGITS} digits.")
+    return int(text)
 
 
 def _float(text: str) -> float:

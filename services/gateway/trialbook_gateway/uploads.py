@@ -20,6 +20,7 @@ from trialbook_gateway.strictjson import check_text, media_type_of
 
 CHUNK_BYTES = 256 * 1024
 MAX_PARTS = 1000
+UNNAMED = "unnamed"
 DEFAULT_TYPE = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
@@ -88,7 +89,7 @@ async def receive_raw(request: Request, services: Services, name: str) -> Receiv
     """The body as one file; the name comes from the query or from Content-Disposition."""
     if not name:
         found = _FILENAME.search(request.headers.get("content-disposition", ""))
-        name = found[1] if found else ""
+        name = found[1] if found else UNNAMED
     checked_name(name)
     try:
         stored = await services.blobs.put(

@@ -21,7 +21,7 @@ from trialbook_gateway.strictjson import into, media_type_of, read_model
 router = APIRouter(prefix="/v1", tags=["analysis"], route_class=StrictRoute)
 ARROW, CSV, PARQUET = "application/vnd.apache.arrow.stream", "text/csv", "application/vnd.apache.parquet"
 FORMATS = {replies.JSON: "json", ARROW: "arrow", CSV: "csv", PARQUET: "parquet"}
-TEXT_BODY = {"text/plain": {"schema": {"type": "string"}}}
+TEXT_BODY = {"text/plain": {"schema": {"type": "string", "minLength": 1}}}
 LISTED = {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}
 MARGIN_S = 2.0
 

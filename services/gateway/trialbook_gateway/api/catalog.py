@@ -14,11 +14,11 @@ from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.directory import Runner
 from trialbook_gateway.openapi import content, operation
-from trialbook_gateway.schemas.base import QueryModel
+from trialbook_gateway.schemas.base import NoQuery
 from trialbook_gateway.services import services_of
 
 router = APIRouter(prefix="/v1", tags=["workloads"], route_class=StrictRoute)
-NoParameters = Annotated[QueryModel, Query()]
+NoParameters = Annotated[NoQuery, Query()]
 Name = Annotated[str, Path(max_length=63)]
 
 

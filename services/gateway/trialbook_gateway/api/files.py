@@ -18,7 +18,7 @@ from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent, QueryModel
+from trialbook_gateway.schemas.base import Consistent, Id, QueryModel
 from trialbook_gateway.schemas.items import ItemListQuery, UploadQuery
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.uploads import is_form, receive_form, receive_raw
@@ -68,7 +68,7 @@ async def upload(request: Request, query: Annotated[UploadQuery, Query()]) -> Re
         command_id=asked.command_id,
     )  # fmt: skip
     outcome = await services.handler.handle(aggregate, command, caller.meta, fresh("file"))
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     headers = {
         "Location": f"/v1/files/{asked.id}",
         "ETag": replies.etag(outcome.sequence),
@@ -86,7 +86,7 @@ async def index(request: Request, query: Annotated[ItemListQuery, Query()]) -> R
 
 
 @router.get("/{file}", summary="Read a file's record", **operation(ok={200: content(ItemView), 304: None}))
-async def read(request: Request, file: str, query: Annotated[Consistent, Query()]) -> Response:
+async def read(request: Request, file: Id, query: Annotated[Consistent, Query()]) -> Response:
     """Name, size, sha256 and labels."""
     return await item_view(request, "file", file, query)
 
@@ -94,7 +94,7 @@ async def read(request: Request, file: str, query: Annotated[Consistent, Query()
 @router.get(
     "/{file}/content", summary="Download a file", **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,))
 )
-async def download(request: Request, file: str, _: Annotated[QueryModel, Query()]) -> Response:
+async def download(request: Request, file: Id, _: Annotated[QueryModel, Query()]) -> Response:
     """The bytes, whole or one range; the ETag is the sha256."""
     services, _caller = await caller_of(request)
     _aggregate, state = await live_state(request, "file", file)
@@ -103,10 +103,10 @@ async def download(request: Request, file: str, _: Annotated[QueryModel, Query()
 
 
 @router.delete("/{file}", summary="Delete a file", **operation(ok={204: None}))
-async def delete(request: Request, file: str, _: Annotated[QueryModel, Query()]) -> Response:
+async def delete(request: Request, file: Id, _: Annotated[QueryModel, Query()]) -> Response:
     """It is no longer listed; its facts stay."""
     services, caller = await caller_of(request)
     aggregate, _state = await live_state(request, "file", file)
     outcome = await services.handler.handle(aggregate, domain.Delete(), caller.meta)
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})

@@ -16,6 +16,7 @@ from trialbook_gateway.live.sse import MEDIA_TYPE, opened
 from trialbook_gateway.live.websocket import serve
 from trialbook_gateway.openapi import operation
 from trialbook_gateway.problems import faults_of, invalid, problem
+from trialbook_gateway.schemas.base import Id
 from trialbook_gateway.schemas.live import LiveQuery, WebSocketQuery
 from trialbook_gateway.services import caller_of, services_of
 
@@ -28,7 +29,7 @@ LAST_EVENT_ID = {
 
 
 @router.get("/stream", summary="Follow a run", **operation(ok={200: STREAM}, parameters=(LAST_EVENT_ID,)))
-async def stream(request: Request, run: str, query: Annotated[LiveQuery, Query()]) -> Response:
+async def stream(request: Request, run: Id, query: Annotated[LiveQuery, Query()]) -> Response:
     """Log lines, metrics, progress, facts and status as server-sent events, from a cursor to the final status."""
     services, caller = await caller_of(request)
     position = parse_cursor(request.headers.get("last-event-id") or query.cursor)

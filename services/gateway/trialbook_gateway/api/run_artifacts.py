@@ -16,7 +16,7 @@ from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent
+from trialbook_gateway.schemas.base import Consistent, Id
 from trialbook_gateway.services import Services, caller_of
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["runs"], route_class=StrictRoute)
@@ -59,7 +59,7 @@ async def _produced(request: Request, run: str, at_least: int) -> tuple[Services
 
 
 @router.get("/artifacts", summary="List artifacts", **operation(ok={200: content(ArtifactPage)}))
-async def index(request: Request, run: str, query: Annotated[Consistent, Query()]) -> Response:
+async def index(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
     """By name."""
     _, id_, answer, found = await _produced(request, run, query.at_least)
     items = [
@@ -77,7 +77,7 @@ async def index(request: Request, run: str, query: Annotated[Consistent, Query()
     summary="Download an artifact",
     **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,)),
 )
-async def download(request: Request, run: str, name: str, query: Annotated[Consistent, Query()]) -> Response:
+async def download(request: Request, run: Id, name: str, query: Annotated[Consistent, Query()]) -> Response:
     """The bytes, whole or one range; the ETag is the sha256."""
     services, _, _, found = await _produced(request, run, query.at_least)
     artifact = found.artifacts.get(name)
@@ -94,7 +94,7 @@ async def download(request: Request, run: str, name: str, query: Annotated[Consi
     summary="The result as JSON, however large",
     **operation(ok={200: {"application/json": {"schema": {}}}, 206: ANY, 304: None}, errors=(409, 416)),
 )
-async def result(request: Request, run: str, query: Annotated[Consistent, Query()]) -> Response:
+async def result(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
     """What the workload returned; 404 ``result_not_found`` while there is none."""
     services, id_, answer, found = await _produced(request, run, query.at_least)
     if found.status != "completed":

@@ -16,7 +16,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.commanding import command_run, delete_run
 from trialbook_gateway.idempotency import command_id
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, IF_MATCH_PARAMETER, content, operation
-from trialbook_gateway.schemas.base import QueryModel
+from trialbook_gateway.schemas.base import Id, QueryModel
 from trialbook_gateway.schemas.runs import CancelIn
 from trialbook_gateway.services import Caller, Services, caller_of
 from trialbook_gateway.strictjson import read_model
@@ -41,7 +41,7 @@ async def _begin(request: Request, run: str, verb: str) -> tuple[Services, Calle
 
 
 @router.post("/start", summary="Queue a created run", **DONE)
-async def start(request: Request, run: str, _: NoParameters) -> Response:
+async def start(request: Request, run: Id, _: NoParameters) -> Response:
     """409 unless the run is only created."""
     services, caller, id_, key = await _begin(request, run, "start")
     command = commands.Start(ticket=services.ids.new(), command_id=key)
@@ -56,7 +56,7 @@ async def start(request: Request, run: str, _: NoParameters) -> Response:
         body_required=False,
     ),
 )  # fmt: skip
-async def cancel(request: Request, run: str, _: NoParameters) -> Response:
+async def cancel(request: Request, run: Id, _: NoParameters) -> Response:
     """200 when it is cancelled already, 202 when its runner has yet to end it; 409 when it has finished."""
     services, caller, id_, key = await _begin(request, run, "cancel")
     body = await read_model(request, CancelIn, optional=True)
@@ -66,7 +66,7 @@ async def cancel(request: Request, run: str, _: NoParameters) -> Response:
 
 
 @router.post("/pause", summary="Pause a run", **REQUESTED)
-async def pause(request: Request, run: str, _: NoParameters) -> Response:
+async def pause(request: Request, run: Id, _: NoParameters) -> Response:
     """200 when it stands still, 202 when it will at its next checkpoint."""
     services, caller, id_, key = await _begin(request, run, "pause")
     command = commands.RequestPause(command_id=key)
@@ -75,7 +75,7 @@ async def pause(request: Request, run: str, _: NoParameters) -> Response:
 
 
 @router.post("/resume", summary="Resume a paused run, or withdraw a pause", **DONE)
-async def resume(request: Request, run: str, _: NoParameters) -> Response:
+async def resume(request: Request, run: Id, _: NoParameters) -> Response:
     """409 unless the run is paused or is to pause."""
     services, caller, id_, key = await _begin(request, run, "resume")
     command = commands.RequestResume(ticket=services.ids.new(), command_id=key)
@@ -83,7 +83,7 @@ async def resume(request: Request, run: str, _: NoParameters) -> Response:
 
 
 @router.post("/retry", summary="Queue a failed or cancelled run again", **DONE)
-async def retry(request: Request, run: str, _: NoParameters) -> Response:
+async def retry(request: Request, run: Id, _: NoParameters) -> Response:
     """Completed steps and recorded effects are kept; 409 unless the run failed or was cancelled."""
     services, caller, id_, key = await _begin(request, run, "retry")
     command = commands.Retry(ticket=services.ids.new(), command_id=key)
@@ -91,7 +91,7 @@ async def retry(request: Request, run: str, _: NoParameters) -> Response:
 
 
 @router.delete("", summary="Delete a run", **operation(ok={204: None}, errors=(409, 412), parameters=PARAMETERS))
-async def delete(request: Request, run: str, _: NoParameters) -> Response:
+async def delete(request: Request, run: Id, _: NoParameters) -> Response:
     """Its name becomes free, its facts stay in the ledger; 409 while it is queued or running."""
     services, caller, id_, key = await _begin(request, run, "delete")
     outcome = await delete_run(services, caller, id_, key, replies.expected_sequence(request))

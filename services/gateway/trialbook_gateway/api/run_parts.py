@@ -14,7 +14,7 @@ from trialbook.times import parse_time
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
-from trialbook_gateway.schemas.base import Consistent
+from trialbook_gateway.schemas.base import Consistent, Id
 from trialbook_gateway.schemas.runs import FactsQuery, LogsQuery, MetricsQuery, RowsQuery
 from trialbook_gateway.services import Caller, Services, caller_of
 
@@ -49,7 +49,7 @@ async def _begin(request: Request, run: str, query: Consistent) -> tuple[Service
 
 
 @router.get("/facts", summary="The run's facts", **operation(ok={200: content(Page)}))
-async def facts(request: Request, run: str, query: Annotated[FactsQuery, Query()]) -> Response:
+async def facts(request: Request, run: Id, query: Annotated[FactsQuery, Query()]) -> Response:
     """Ascending; ``after`` pages on."""
     services, caller, id_, at_least = await _begin(request, run, query)
     question = RunFacts(id=id_, after=query.after, up_to=query.up_to, limit=query.limit, at_least=at_least)
@@ -58,7 +58,7 @@ async def facts(request: Request, run: str, query: Annotated[FactsQuery, Query()
 
 
 @router.get("/logs", summary="Log lines", **operation(ok={200: content(LogPage, NDJSON, TEXT)}))
-async def logs(request: Request, run: str, query: Annotated[LogsQuery, Query()]) -> Response:
+async def logs(request: Request, run: Id, query: Annotated[LogsQuery, Query()]) -> Response:
     """The newest lines first asked for, always in ascending order; as JSON, NDJSON or text by Accept."""
     services, caller, id_, at_least = await _begin(request, run, query)
     since_us = int(parse_time(query.since).timestamp() * 1_000_000) if query.since else None
@@ -88,7 +88,7 @@ def _logs_as(media_type: str, answer: Answer) -> Response:
 
 
 @router.get("/metrics", summary="Metric points", **operation(ok={200: content(Page)}))
-async def metrics(request: Request, run: str, query: Annotated[MetricsQuery, Query()]) -> Response:
+async def metrics(request: Request, run: Id, query: Annotated[MetricsQuery, Query()]) -> Response:
     """In the order of emission; ``max_points`` thins every metric evenly, keeping its first and last point."""
     services, caller, id_, at_least = await _begin(request, run, query)
     question = RunMetrics(
@@ -101,7 +101,7 @@ async def metrics(request: Request, run: str, query: Annotated[MetricsQuery, Que
 @router.get(
     "/steps", summary="Steps by name", **operation(ok={200: {"application/json": {"schema": {"type": "object"}}}})
 )
-async def steps(request: Request, run: str, query: Annotated[Consistent, Query()]) -> Response:
+async def steps(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
     """Name -> status, needs, times, result or error."""
     services, caller, id_, at_least = await _begin(request, run, query)
     question = RunGet(id=id_, at_least=at_least)
@@ -112,7 +112,7 @@ async def steps(request: Request, run: str, query: Annotated[Consistent, Query()
 
 @router.get("/rows/{kind}", summary="Rows of a table that the run emitted", **operation(ok={200: content(Page)}))
 async def rows(
-    request: Request, run: str, kind: Annotated[str, Path(max_length=200)], query: Annotated[RowsQuery, Query()]
+    request: Request, run: Id, kind: Annotated[str, Path(max_length=200)], query: Annotated[RowsQuery, Query()]
 ) -> Response:
     """In index order; of the latest attempt unless ``attempt`` names another."""
     services, caller, id_, at_least = await _begin(request, run, query)

@@ -18,6 +18,7 @@ from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.ordering import create_run, spec_of
 from trialbook_gateway.reading import read_run
+from trialbook_gateway.schemas.base import Id
 from trialbook_gateway.schemas.runs import ChildrenQuery, RunCreate, RunGetQuery, RunListQuery
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.strictjson import into, read_json
@@ -82,7 +83,7 @@ async def index(request: Request, query: Annotated[RunListQuery, Query()]) -> Re
 
 
 @router.get("/{run}", summary="Read a run", **operation(ok={200: content(RunView), 304: None}))
-async def read(request: Request, run: str, query: Annotated[RunGetQuery, Query()]) -> Response:
+async def read(request: Request, run: Id, query: Annotated[RunGetQuery, Query()]) -> Response:
     """``wait`` holds the reply until the run has ended; ``as_of`` looks back; If-None-Match gives 304."""
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
@@ -103,7 +104,7 @@ async def read(request: Request, run: str, query: Annotated[RunGetQuery, Query()
 
 
 @router.get("/{run}/children", summary="List a run's children", **operation(ok={200: content(Page)}))
-async def children(request: Request, run: str, query: Annotated[ChildrenQuery, Query()]) -> Response:
+async def children(request: Request, run: Id, query: Annotated[ChildrenQuery, Query()]) -> Response:
     """In the order of their creation; 404 when there is no such run."""
     services, caller = await caller_of(request)
     id_, timeout_s = parse_id(run, "run id"), services.settings.ask_timeout_s

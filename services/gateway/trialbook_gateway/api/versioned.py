@@ -19,7 +19,7 @@ from trialbook_gateway.idempotency import REPLAYED, identify, same_request
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation, ref
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent, QueryModel
+from trialbook_gateway.schemas.base import Consistent, Id, QueryModel
 from trialbook_gateway.schemas.items import ItemCreate, ItemListQuery, VersionCreate, VersionQuery
 from trialbook_gateway.services import Caller, Services, caller_of
 from trialbook_gateway.strictjson import into, media_type_of, parse, read_json, read_model
@@ -53,7 +53,7 @@ async def _create(request: Request, kind: Kind) -> Response:
     outcome, _ = await services.handler.handle_all(
         [(aggregate, create), (owner, claim)], caller.meta, {aggregate: fresh(kind), owner: fresh("name")}
     )
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     headers |= {"ETag": replies.etag(outcome.sequence), replies.SEQUENCE: str(outcome.sequence)}
     return replies.json(view_of(aggregate, outcome.sequence, outcome.state), 201, headers)
 
@@ -107,7 +107,7 @@ async def _add_version(request: Request, kind: Kind, item: str, name: str) -> Re
     aggregate, _ = await live_state(request, kind, item)
     command = await _version_of(request, services, caller, name)
     outcome = await services.handler.handle(aggregate, command, caller.meta)
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     version = outcome.state.versions[-1]
     headers = {
         "Location": f"/v1/{kind}s/{aggregate.id}/versions/{version.number}",
@@ -131,7 +131,7 @@ async def _delete(request: Request, kind: Kind, item: str) -> Response:
     owner = name_aggregate(caller.workspace, kind, state.name)
     orders = [(aggregate, domain.Delete()), (owner, names.Release(owner=aggregate.id))]
     outcome = (await services.handler.handle_all(orders, caller.meta))[0]
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})
 
 
@@ -152,11 +152,11 @@ def versioned_router(kind: Kind) -> APIRouter:
         return await item_page(request, kind, query)
 
     @router.get("/{item}", summary=f"Read a {kind}", **operation(ok={200: content(ItemView), 304: None}))
-    async def read(request: Request, item: str, query: Annotated[Consistent, Query()]) -> Response:
+    async def read(request: Request, item: Id, query: Annotated[Consistent, Query()]) -> Response:
         return await item_view(request, kind, item, query)
 
     @router.delete("/{item}", summary=f"Delete a {kind}", **operation(ok={204: None}))
-    async def delete(request: Request, item: str, _: Annotated[QueryModel, Query()]) -> Response:
+    async def delete(request: Request, item: Id, _: Annotated[QueryModel, Query()]) -> Response:
         return await _delete(request, kind, item)
 
     _version_routes(router, kind)
@@ -175,16 +175,16 @@ def _version_routes(router: APIRouter, kind: Kind) -> None:
         summary="Add a version",
         **operation(ok={201: content(domain.Version)}, errors=(409,), bodies=bodies),
     )
-    async def add(request: Request, item: str, query: Annotated[VersionQuery, Query()]) -> Response:
+    async def add(request: Request, item: Id, query: Annotated[VersionQuery, Query()]) -> Response:
         return await _add_version(request, kind, item, query.name)
 
     @router.get("/{item}/versions", summary="List versions", **operation(ok={200: content(Page)}))
-    async def versions(request: Request, item: str, _: Annotated[QueryModel, Query()]) -> Response:
+    async def versions(request: Request, item: Id, _: Annotated[QueryModel, Query()]) -> Response:
         _aggregate, state = await live_state(request, kind, item)
         return replies.json(Page(items=list(state.versions)))
 
     @router.get("/{item}/versions/{number}", summary="Read a version", **operation(ok={200: content(domain.Version)}))
-    async def version(request: Request, item: str, number: Number, _: Annotated[QueryModel, Query()]) -> Response:
+    async def version(request: Request, item: Id, number: Number, _: Annotated[QueryModel, Query()]) -> Response:
         return replies.json(await _version(request, kind, item, number))
 
     @router.get(
@@ -193,7 +193,7 @@ def _version_routes(router: APIRouter, kind: Kind) -> None:
         **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,)),
     )
     async def download(
-        request: Request, item: str, number: Number, name: str, _: Annotated[QueryModel, Query()]
+        request: Request, item: Id, number: Number, name: str, _: Annotated[QueryModel, Query()]
     ) -> Response:
         services, _caller = await caller_of(request)
         found = (await _version(request, kind, item, number)).files

@@ -16,7 +16,7 @@ from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
-from trialbook_gateway.schemas.base import QueryModel
+from trialbook_gateway.schemas.base import NoQuery
 from trialbook_gateway.schemas.items import WorkspaceCreate, WorkspaceRename
 from trialbook_gateway.services import services_of
 from trialbook_gateway.strictjson import into, read_json, read_model
@@ -24,7 +24,7 @@ from trialbook_gateway.workspaces import aggregate
 
 router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"], route_class=StrictRoute)
 Id = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-NoParameters = Annotated[QueryModel, Query()]
+NoParameters = Annotated[NoQuery, Query()]
 
 
 class WorkspaceView(msgspec.Struct, frozen=True, kw_only=True):

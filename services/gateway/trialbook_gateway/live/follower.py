@@ -112,7 +112,9 @@ class RunFollower:
     async def _history(self, view: View, known: int, barrier: Position) -> AsyncIterator[list[Item]]:
         groups = await self._past.facts(self._reached.facts, view.sequence)
         last = [groups.pop()] if view.over and groups else []
-        signals = view.signal_sequence if view.over else barrier.signals
+        signals = barrier.signals
+        if view.over:
+            signals = await self._past.reachable(view.signal_sequence, barrier.signals)
         async for items, bound in self._past.signals(self._reached.signals, signals):
             batch, groups = merged(groups, items, rest=False)
             yield batch

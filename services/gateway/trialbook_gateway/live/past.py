@@ -11,7 +11,7 @@ import msgspec
 from trialbook.asking import NatsAsk
 from trialbook.codec import decode_event
 from trialbook.domain.run.state import TERMINAL
-from trialbook.errors import TimedOut, Unavailable
+from trialbook.errors import Invalid, TimedOut, Unavailable
 from trialbook.queries import (
     PAGE_LIMIT,
     Answer,
@@ -101,6 +101,16 @@ class Past:
         answer = await self._answer(RunGet(id=self._run, at_least=at_least.facts))
         view = msgspec.json.decode(answer.result or b"null", type=View)
         return view, answer.facts
+
+    async def reachable(self, wanted: int, known: int) -> int:
+        """``wanted``, or ``known`` when the stream of signals has lost its end and never reached ``wanted`` again."""
+        if wanted <= known:
+            return wanted
+        try:
+            await self._answer(RunLogs(id=self._run, limit=1, at_least_signals=wanted))
+        except Invalid:
+            return known
+        return wanted
 
     async def facts(self, after: int, up_to: int) -> list[list[Item]]:
         """Groups of items, one group per fact, of the facts after ``after`` up to the run's last fact ``up_to``."""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 SEQUENCE_MAX = (1 << 47) - 1
 CURSOR_MAX = (1 << 63) - 1
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LABEL_KEY = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(max_length=255)]
-Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+Labels = Annotated[
+    dict[LabelKey, LabelValue],
+    Field(max_length=64),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": LABEL_KEY},
+            "additionalProperties": {"type": "string", "maxLength": 255},
+        }
+    ),
+]
+LabelFilter = Annotated[str, Field(pattern=r"^[^:]+:", max_length=400)]
 Title = Annotated[str, Field(max_length=500)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -23,10 +37,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class QueryModel(BaseModel):
-    """Query parameters: unknown ones are refused."""
+class NoQuery(BaseModel):
+    """No query parameters: of routes that belong to no workspace."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class QueryModel(NoQuery):
+    """Query parameters: unknown ones are refused."""
 
     workspace: Annotated[Slug | None, Field(description="Instead of the header Trialbook-Workspace.")] = None
 
@@ -37,3 +55,9 @@ class Consistent(QueryModel):
     at_least: Annotated[
         int, Field(ge=0, le=SEQUENCE_MAX, description="Answer only when this ledger sequence is projected.")
     ] = 0
+
+
+Id = Annotated[
+    str, Path(json_schema_extra={"pattern": "^[0-9a-f]{32}$"}, description="32 hexadecimal digits; dashes are allowed.")
+]
+"""An id in a path; ``parse_id`` checks it."""

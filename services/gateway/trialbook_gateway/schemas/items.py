@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from trialbook_gateway.schemas.base import SEQUENCE_MAX, Body, Consistent, Labels, Name, QueryModel, Slug, Title
+from trialbook_gateway.schemas.base import (
+    SEQUENCE_MAX,
+    Body,
+    Consistent,
+    LabelFilter,
+    Labels,
+    Name,
+    QueryModel,
+    Slug,
+    Title,
+)
 from trialbook_gateway.schemas.runs import InputRef
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -48,7 +58,7 @@ class UploadQuery(QueryModel):
     """Name and labels of a raw upload."""
 
     name: Annotated[str, Field(max_length=255)] = ""
-    label: Annotated[list[str], Field(default_factory=list, max_length=16, description="key:value")]
+    label: Annotated[list[LabelFilter], Field(default_factory=list, max_length=16, description="key:value")]
 
 
 class VersionQuery(QueryModel):

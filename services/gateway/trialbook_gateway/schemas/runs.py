@@ -11,6 +11,7 @@ from trialbook_gateway.schemas.base import (
     SEQUENCE_MAX,
     Body,
     Consistent,
+    LabelFilter,
     Labels,
     Name,
     Slug,
@@ -88,7 +89,9 @@ class RunListQuery(Consistent):
     status: Annotated[list[Status], Field(default_factory=list, max_length=7)]
     workload: Annotated[str, Field(max_length=63)] = ""
     dialect: Annotated[str, Field(max_length=63)] = ""
-    label: Annotated[list[str], Field(default_factory=list, max_length=16, description="key:value; may be repeated.")]
+    label: Annotated[
+        list[LabelFilter], Field(default_factory=list, max_length=16, description="key:value; may be repeated.")
+    ]
     q: Annotated[str, Field(max_length=200, description="Part of id, name, title or workload.")] = ""
     parent: Annotated[str, Field(max_length=36)] = ""
     created_after: Annotated[str, Field(max_length=40)] = ""
