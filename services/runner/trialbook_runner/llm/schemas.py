@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 
 DROPPED = frozenset({"default", "title", "$defs", "discriminator", "examples"})
+BOUNDS = frozenset({"minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"})
+"""Not every strict mode takes these; the answer is checked against them anyway."""
 GEMINI_DROPPED = frozenset({"additionalProperties", "const"})
 
 
@@ -57,6 +59,7 @@ def _strict(node: Any) -> Any:
     closed = {
         key: {name: _strict(part) for name, part in value.items()} if key == "properties" else _strict(value)
         for key, value in node.items()
+        if key not in BOUNDS
     }
     if "properties" in closed:
         closed["additionalProperties"] = False
