@@ -35,9 +35,8 @@ class TaskExecution:
         self, operations: Operations, signals: SignalStream, control: Control, guard: Callable[[], Awaitable[None]]
     ) -> None:
         self._operations, self._signals, self._control, self._guard = operations, signals, control, guard
-        self._chunks: deque[tuple[SignalKind, bytes]] = (
-            deque()
-        )  # bounded by the recorder, which is flushed into it here
+        # bounded: by the recorder, whose records it gets
+        self._chunks: deque[tuple[SignalKind, bytes]] = deque()
         self._dirty = asyncio.Event()
         loop = asyncio.get_running_loop()
 
