@@ -239,3 +239,17 @@ async def test_a_deleted_consumer_is_made_again(ledger: Ledger, start_runner: An
     await ledger.nc.jetstream().delete_consumer(FACTS, "queue-default-normal")
     run = await ledger.submit("lines", {"count": 1})
     assert (await ledger.end(run)).status == "completed"
+
+
+async def test_a_runner_stops_in_time_without_its_server(
+    ledger: Ledger, start_runner: Any, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    runner = await start_runner(TRIALBOOK_DRAIN_S="2")
+    await ledger.submit("forker", {"marks": str(tmp_path / "m"), "seconds": 600})
+    pids = [int(pid) for pid in (await marks(tmp_path / "m", 1))[0].split()]
+    nats_server.kill()
+    asked = time.monotonic()
+    assert await runner.stop() == 0
+    assert time.monotonic() - asked < 6
+    await gone(pids, 1)
+    await asyncio.to_thread(nats_server.start)

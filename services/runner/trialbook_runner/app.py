@@ -168,6 +168,6 @@ async def _close_connection(nc: Client) -> None:
     try:
         if nc.is_connected:
             await nc.flush(CLOSE_S)
-    except (nats.errors.Error, TimeoutError) as error:
+        await nc.close()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
         log.warning("NATS: %s while closing", type(error).__name__)
-    await nc.close()
