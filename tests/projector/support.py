@@ -61,7 +61,8 @@ class Ledger:
         """Append a chunk; returns its sequence."""
         event = Event(
             specversion="1.0", id=self.ids.new(), source="test", type=f"run.{kind}.v1",
-            subject=f"{workspace}/run/{run}", time="2026-01-01T00:00:00.000000Z", data=msgspec.Raw(encode({"attempt": attempt, "records": records})),
+            subject=f"{workspace}/run/{run}", time="2026-01-01T00:00:00.000000Z",
+            data=msgspec.Raw(encode({"attempt": attempt, "records": records})),
         )  # fmt: skip
         return self.raw_signal(subjects.signal(workspace, run, kind), encode(event))
 
@@ -164,5 +165,3 @@ class Stack:
                 return
             assert time.monotonic() < deadline, f"{answer.facts} of {facts}, {answer.signals} of {signals}"
             await asyncio.sleep(0.02)
-
-

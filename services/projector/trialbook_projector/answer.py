@@ -16,7 +16,21 @@ from nats.aio.subscription import Subscription
 from trialbook import subjects
 from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid, Refusal, TooLarge, Unavailable
-from trialbook.queries import QUERIES, Answer, Health, ProjectorHealth, Query, RunGet, Sql
+from trialbook.log.api import call
+from trialbook.queries import (
+    QUERIES,
+    Answer,
+    Health,
+    ProjectorHealth,
+    Query,
+    RunActivity,
+    RunGet,
+    RunLogs,
+    RunMetrics,
+    RunRows,
+    Sql,
+)  # fmt: skip
+from trialbook.streams import FACTS, SIGNALS
 from trialbook_projector import sql
 from trialbook_projector.live import Live
 from trialbook_projector.lookup import Lookup
@@ -25,11 +39,15 @@ from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_fou
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.facts import run_key
 from trialbook_projector.tables.store import Positions
+from trialbook_projector.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 MAX_TASKS = 4096
 REPLY_MARGIN = 16 * 1024
 QUEUE_GROUP = "projector"
+EMITTED = RunLogs | RunMetrics | RunRows
+PATIENCE_S = 0.25
+"""How long to wait for a position before asking the stream whether it exists."""
 _encode = msgspec.json.Encoder().encode
 _DECODERS = {name: msgspec.json.Decoder(cls).decode for name, cls in QUERIES.items()}
 
@@ -105,17 +123,22 @@ class Answering:
         workspace, name = subjects.asked(message.subject)
         if name != RunGet.NAME or workspace == EVERYWHERE:
             return None
-        query: RunGet = decode(name, message.data)
-        if not query.id or not self._live.watermarks.reached(query.at_least, query.at_least_signals):
+        return self._from_memory(workspace, decode(name, message.data))
+
+    def _from_memory(self, workspace: str, query: RunGet) -> Reply | None:
+        """The newest state of a run, ahead of the tables if need be; None when only the tables can tell."""
+        head, marks = self._live.head, self._live.watermarks
+        if not query.id or not head.marks.reached(query.at_least, 0) or not marks.reached(0, query.at_least_signals):
             return None
         caches = self._live.tables.caches
         key = run_key(workspace, query.id)
-        entry = caches.runs.get(key)
+        entry = head.run(key) if head.knows(key) else caches.runs.get(key)
         if entry is None:
             return None
         if entry.state.deleted:
             raise run_not_found(query.id)
-        return self._answered(_encode(view(entry, caches.progress.get(key))), self._live.watermarks.positions)
+        positions = Positions(head.marks.positions.facts, marks.positions.signals)
+        return self._answered(_encode(view(entry, caches.progress.get(key))), positions)
 
     async def _in_time(self, message: Msg) -> None:
         try:
@@ -133,8 +156,13 @@ class Answering:
             return await self._control(workspace, name, message.data)
         query = decode(name, message.data)
         marks = self._live.watermarks
-        if not marks.reached(query.at_least, query.at_least_signals):
-            await marks.wait(query.at_least, query.at_least_signals, self._settings.wait_s)
+        if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
+            await self._wait(self._live.head.marks, query.at_least, 0)
+            if (reply := self._from_memory(workspace, query)) is not None:
+                return reply
+        facts, signals = self._wanted(workspace, query)
+        if not marks.reached(facts, signals):
+            await self._wait(marks, facts, signals)
         positions = marks.positions
         if isinstance(query, Health):
             return self._answered(_encode(self._health()), positions)
@@ -152,6 +180,33 @@ class Answering:
             return _encode(function(Reading(cursor, workspace, tables.caches, positions), query))
 
         return self._answered(await tables.readers.run(read), positions)
+
+    def _wanted(self, workspace: str, query: Query) -> tuple[int, int]:
+        """How far the tables must be: as asked, and for what a finished run has emitted at least to its verdict.
+
+        Who was told that a run is finished then reads all of it, however busy the writer is.
+        """
+        facts, signals = query.at_least, query.at_least_signals
+        ids = query.ids if isinstance(query, RunActivity) else [query.id] if isinstance(query, EMITTED) else []
+        for id_ in ids:
+            key = run_key(workspace, id_)
+            entry = self._live.head.run(key) or self._live.tables.caches.runs.get(key)
+            if entry is not None and entry.state.terminal:
+                facts, signals = max(facts, entry.sequence), max(signals, entry.state.signal_sequence)
+        return facts, signals
+
+    async def _wait(self, marks: Watermarks, facts: int, signals: int) -> None:
+        """Wait for positions; who asks for one that no stream has reached is told so instead of waiting in vain."""
+        try:
+            await marks.wait(facts, signals, min(PATIENCE_S, self._settings.wait_s))
+        except Unavailable:
+            for stream, wanted in ((FACTS, facts), (SIGNALS, signals)):
+                last = int((await call(self._nc, f"STREAM.INFO.{stream}"))["state"]["last_seq"])
+                if wanted > last:
+                    raise Invalid(
+                        "sequence_ahead", f"{stream} ends at sequence {last}; {wanted} does not exist yet.", last=last
+                    ) from None
+            await marks.wait(facts, signals, self._settings.wait_s)
 
     async def _control(self, workspace: str, name: str, payload: bytes) -> Reply:
         """A control request; only those who may ask across workspaces may give one."""

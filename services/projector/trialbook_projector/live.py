@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trialbook_projector.head import Head
 from trialbook_projector.readers import Readers
 from trialbook_projector.settings import Settings
+from trialbook_projector.tables.cache import RunEntry
 from trialbook_projector.tables.message import Message
 from trialbook_projector.tables.store import open_store
 from trialbook_projector.tables.writer import Applied, Caches, Writer
@@ -42,6 +44,7 @@ class Live:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.watermarks = Watermarks(tables.writer.positions)
+        self.head = Head(tables.writer.positions.facts, self._remembered)
         self.writing = asyncio.Lock()
         """Held while a batch is applied or the tables are replaced."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
@@ -55,11 +58,16 @@ class Live:
             for applied in done:
                 writer.publish(applied)
             self.watermarks.advance(writer.positions)
+            self.head.committed(writer.positions.facts)
+
+    def _remembered(self, key: str) -> RunEntry | None:
+        return self.tables.caches.runs.get(key)
 
     def replace(self, tables: Tables) -> Tables:
         """Let other tables be the current ones (hold ``writing``); returns the old ones, which the caller closes."""
         before, self.tables = self.tables, tables
         self.watermarks.advance(tables.writer.positions)
+        self.head.committed(tables.writer.positions.facts)
         return before
 
     async def close(self) -> None:

@@ -1,4 +1,8 @@
-"""The pump: whatever is waiting in the two streams goes into the tables, batch after batch, without a fixed wait."""
+"""The pump: what waits in the two streams goes into the tables.
+
+Facts are folded into the head as they come, which answers for single runs at once. A commit takes milliseconds whatever
+it holds, so rows are gathered for a moment, unless somebody waits for the tables.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,35 @@ from trialbook_projector.live import Live
 FACTS_PER_BATCH = 5000
 SIGNALS_PER_BATCH = 256
 """A chunk may hold 64 KiB, so this bounds a batch at 16 MiB."""
+GATHER_S = 0.02
+
+
+class _Waiting:
+    """Messages of one stream on their way to the writer: at most two batches."""
+
+    def __init__(self, at_most: int) -> None:
+        self.at_most = at_most
+        self._messages: list[Message] = []
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, batch: list[Message]) -> None:
+        """Add a batch; waits while the writer is behind."""
+        await self._room.wait()
+        self._messages += batch
+        if len(self._messages) >= self.at_most:
+            self._room.clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more."""
+        return not self._room.is_set()
+
+    def take(self) -> list[Any]:
+        """Everything, in order."""
+        messages, self._messages = self._messages, []
+        self._room.set()
+        return messages
 
 
 class Pump:
@@ -23,10 +56,7 @@ class Pump:
     def __init__(self, nc: Client, live: Live) -> None:
         self._nc, self._live = nc, live
         self._tails: dict[str, Tail] = {}
-        self._batches: dict[str, asyncio.Queue[list[Message]]] = {
-            FACTS: asyncio.Queue(maxsize=1),
-            SIGNALS: asyncio.Queue(maxsize=1),
-        }
+        self._waiting = {FACTS: _Waiting(FACTS_PER_BATCH), SIGNALS: _Waiting(SIGNALS_PER_BATCH)}
         self._arrived = asyncio.Event()
 
     def lag(self) -> tuple[int, int]:
@@ -46,24 +76,35 @@ class Pump:
             asyncio.TaskGroup() as group,
         ):
             self._tails = {FACTS: facts, SIGNALS: signals}
-            group.create_task(self._read(facts, FACTS, FACTS_PER_BATCH))
-            group.create_task(self._read(signals, SIGNALS, SIGNALS_PER_BATCH))
+            group.create_task(self._read(facts, FACTS))
+            group.create_task(self._read(signals, SIGNALS))
             group.create_task(self._write())
 
-    async def _read(self, tail: Tail, stream: str, at_most: int) -> None:
+    async def _read(self, tail: Tail, stream: str) -> None:
+        waiting = self._waiting[stream]
         while True:
-            batch = await tail.next(max_messages=at_most)
-            await self._batches[stream].put(batch)
+            batch = await tail.next(max_messages=waiting.at_most)
+            if stream == FACTS:
+                self._live.head.fold(batch)
+            await waiting.put(batch)
             self._arrived.set()
 
     async def _write(self) -> None:
         while True:
             await self._arrived.wait()
+            await self._gather()
             self._arrived.clear()
-            facts, signals = self._take(FACTS), self._take(SIGNALS)
+            facts, signals = self._waiting[FACTS].take(), self._waiting[SIGNALS].take()
             if facts or signals:
                 await asyncio.shield(self._live.apply(facts, signals))
 
-    def _take(self, stream: str) -> list[Any]:
-        queue = self._batches[stream]
-        return [] if queue.empty() else queue.get_nowait()
+    async def _gather(self) -> None:
+        """Wait a moment for more, but not while somebody waits for us."""
+        awaited = self._live.watermarks.awaited
+        if awaited.is_set() or any(w.full for w in self._waiting.values()):
+            return
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await awaited.wait()
+        except TimeoutError:
+            return

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from functools import partial
@@ -28,7 +29,7 @@ from trialbook_projector.tables.hashes import TableHash
 from trialbook_projector.tables.store import Positions, Store, make_current, next_path, remove
 
 CARRIED = {"logs": "cursor", "metrics": "cursor", "records": "cursor"}
-KEY = "workspace, run, attempt, kind, name"
+log = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +88,9 @@ class Rebuilder:
         positions, before = await self._live.tables.sql.run(_snapshot)
         await _build_apart(path, self._settings, positions)
         seconds = time.monotonic() - started
+        log.info(
+            "rebuilt file=%s facts=%d signals=%d seconds=%.3f", path.name, positions.facts, positions.signals, seconds
+        )
         tables = await asyncio.to_thread(Tables, path, self._settings)
         try:
             first = await build.first_signal(self._nc)
@@ -130,9 +134,11 @@ class Rebuilder:
     async def _swap(self, tables: Tables) -> None:
         await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions)
         async with self._live.writing:
+            held = time.monotonic()
             await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions)
             make_current(tables.store.path)
             old = self._live.replace(tables)
+            log.info("swapped file=%s writer_held_ms=%.0f", tables.store.path.name, (time.monotonic() - held) * 1000)
         await old.close(checkpoint=False)
         remove(old.store.path)
 

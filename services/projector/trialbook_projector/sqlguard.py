@@ -62,9 +62,9 @@ class Guard:
 
     def check(self, sql: str) -> str:
         """The one statement to run. Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``) or ``TooLarge``."""
-        if len(sql.encode(errors="surrogatepass")) > MAX_SQL_BYTES:
-            raise TooLarge("sql_too_large", f"A query may have at most {MAX_SQL_BYTES} bytes.")
         try:
+            if len(sql.encode()) > MAX_SQL_BYTES:
+                raise TooLarge("sql_too_large", f"A query may have at most {MAX_SQL_BYTES} bytes.")
             statements = self._cursor.extract_statements(sql)
         except (duckdb.Error, UnicodeError, ValueError) as error:
             raise Invalid("invalid_sql", first_line(error)) from None

@@ -19,6 +19,8 @@ class Watermarks:
         self.positions = positions
         self._heaps: tuple[list[tuple[int, int, asyncio.Future[None]]], ...] = ([], [])  # bounded by MAX_WAITING
         self._order = itertools.count()
+        self.awaited = asyncio.Event()
+        """Set while somebody waits; cleared by whoever hurries because of it."""
 
     def reached(self, facts: int, signals: int) -> bool:
         """Whether both positions have been applied."""
@@ -32,18 +34,19 @@ class Watermarks:
                 future = heapq.heappop(heap)[2]
                 if not future.done():
                     future.set_result(None)
+        if not any(self._heaps):
+            self.awaited.clear()
 
     async def wait(self, facts: int, signals: int, timeout_s: float) -> None:
         """Wait until both have been applied. Raises ``Unavailable``: ``projection_behind`` or ``overloaded``."""
         try:
             async with asyncio.timeout(timeout_s):
-                for heap, wanted, have in (
-                    (self._heaps[0], facts, self.positions.facts),
-                    (self._heaps[1], signals, self.positions.signals),
-                ):
-                    if wanted > have:
-                        await self._queue(heap, wanted)
+                if facts > self.positions.facts:
+                    await self._queue(self._heaps[0], facts)
+                if signals > self.positions.signals:  # as of now, after the wait for the facts
+                    await self._queue(self._heaps[1], signals)
         except TimeoutError:
+            self._forget_the_gone()
             raise Unavailable(
                 "projection_behind",
                 f"The projector has not applied fact {facts} and signal {signals} within {timeout_s:g} s; try again.",
@@ -52,11 +55,18 @@ class Watermarks:
 
     async def _queue(self, heap: list[tuple[int, int, asyncio.Future[None]]], wanted: int) -> None:
         if sum(map(len, self._heaps)) >= MAX_WAITING:
-            for each in self._heaps:  # those who gave up waiting are still in the heaps
-                each[:] = [entry for entry in each if not entry[2].done()]
-                heapq.heapify(each)
+            self._forget_the_gone()
             if sum(map(len, self._heaps)) >= MAX_WAITING:
                 raise Unavailable("overloaded", "Too many questions wait for the projector; try again in a moment.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(heap, (wanted, next(self._order), future))
+        self.awaited.set()
         await future
+
+    def _forget_the_gone(self) -> None:
+        """Those who gave up waiting, or were cancelled, are still in the heaps."""
+        for heap in self._heaps:
+            heap[:] = [entry for entry in heap if not entry[2].done()]
+            heapq.heapify(heap)
+        if not any(self._heaps):
+            self.awaited.clear()

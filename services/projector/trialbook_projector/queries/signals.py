@@ -107,7 +107,7 @@ SELECT * EXCLUDE (position, total) FROM (
     SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY cursor) - 1 AS position,
         count(*) OVER (PARTITION BY {group}) AS total
     FROM ({query}))
-WHERE total <= $points OR position = total - 1
+WHERE total <= $points OR position = total - 1 OR (position = 0 AND $points > 1)
     OR (position * ($points - 1)) // (total - 1) <> ((position - 1) * ($points - 1)) // (total - 1)
 ORDER BY {group}, cursor
 """
