@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.marketplace.client import Market
+from trialbook_gateway.dialects.marketplace.history import unpack
 from trialbook_marketplace.analytics import analyse
 from trialbook_marketplace.export import read_sqlite
 
@@ -148,3 +149,57 @@ async def test_experiments_at_the_same_time_do_not_see_each_other(market: Market
         first = told[one][0][0]["log"]["data"]
         assert (first["experiment_name"], first["customers"]) == (one, customers)
         assert [m["log"] for m in told[one][0][:-1]] == await market.pages(one, 1000)
+
+
+async def test_the_history_as_json_lines(market: Market, name: str) -> None:
+    await market.done(name, dataset="tiny_1_2")
+    reply = await market.http.get(f"/marketplace/api/experiments/{name}/export", params={"format": "jsonl"})
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/gzip")
+    history = unpack(reply.content)
+    assert analyse(history.agents, history.actions, history.logs) == await market.get(f"{name}/analytics")
+    assert [row["index"] for row in history.logs] == list(range(1, len(history.logs) + 1))
+
+
+async def test_the_history_of_a_cancelled_run_is_what_the_projector_has(market: Market, name: str) -> None:
+    await market.launch(name, "mexican_100_300")
+    while not (await market.get(f"{name}/logs"))["total"]:
+        await asyncio.sleep(0.01)
+    await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
+    await market.finished(name)
+    reply = await market.http.get(f"/marketplace/api/experiments/{name}/export", params={"format": "jsonl"})
+    history = unpack(reply.content)
+    assert len(history.logs) == (await market.get(f"{name}/logs"))["total"]
+    assert len(history.agents) <= 400
+
+
+async def test_running_again_gives_the_same_result_under_another_name(market: Market, name: str) -> None:
+    await market.done(name, dataset="mexican_10_30", customer_policy="random", seed=21)
+    path = f"/marketplace/api/experiments/{name}/rerun"
+    for given in ({}, {"experiment_name": f"{name}_2"}):
+        reply = await market.http.post(path, params=given)
+        assert reply.status_code == 200, reply.text
+        again = reply.json()["name"]
+        assert again.startswith("marketplace_10_30_" if not given else f"{name}_2")
+        await market.finished(again)
+        assert await market.get(f"{again}/analytics") == await market.get(f"{name}/analytics")
+    taken = await market.http.post(path, params={"experiment_name": name})
+    bad = await market.http.post(path, params={"experiment_name": "a-b"})
+    assert (taken.status_code, bad.status_code) == (400, 400)
+    other = await market.http.post(path, params={"seed": 22})
+    assert (await market.get(f"{other.json()['name']}/runs"))[0]["seed"] == 22
+
+
+async def test_datasets_are_validated_and_have_baselines(market: Market) -> None:
+    async def ask(what: str, dataset: str) -> Any:
+        return await market.http.get(f"/marketplace/api/datasets/{what}", params={"dataset": dataset})
+
+    good = (await ask("validation", "mexican_10_30")).json()
+    assert (good["passed"], good["problems"], good["customers"], good["businesses"]) == (True, [], 10, 30)
+    tiny = (await ask("validation", "tiny_1_2")).json()
+    assert tiny["passed"] is False
+    assert "2 businesses for 1 customers, not three each" in tiny["problems"]
+    found = (await ask("baselines", "tiny_1_2")).json()
+    assert found["pick_optimal"] == found["pick_cheapest"] == round(2 * (9.89 + 4.29) - 9.42 - 4.75, 2)
+    for what in ("validation", "baselines"):
+        missing = await ask(what, "nothing")
+        assert (missing.status_code, missing.json()) == (400, {"detail": "Dataset not found: nothing"})

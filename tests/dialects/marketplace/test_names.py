@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.conftest import Processes
 
 pytestmark = pytest.mark.integration
 URL = "/marketplace/api/experiments"
@@ -97,3 +98,13 @@ async def test_passwords_are_masked_in_what_is_recorded(market: Market, name: st
     assert facts.status_code == 200
     assert "db.example" in facts.text
     assert "hunter2secret" not in facts.text
+
+
+async def test_passwords_in_queries_do_not_reach_the_log(market: Market, stack: Processes, name: str) -> None:
+    await market.done(name, dataset="tiny_1_2")
+    await market.stream(name, "?password=hunter3secret&user=postgres")
+    await market.get(f"{name}/logs", password="hunter4secret")
+    log = (stack.directory / "gateway.log").read_text()
+    assert "password=***&user=postgres" in log
+    assert "hunter3secret" not in log
+    assert "hunter4secret" not in log

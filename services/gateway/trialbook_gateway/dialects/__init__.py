@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from trialbook_gateway.dialects import marketplace
+from trialbook_gateway.dialects.masking import mask_server_logs
 from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
 from trialbook_gateway.dialects.settings import dialect_settings
@@ -18,6 +19,7 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
 
     Native routes are looked at first; whatever none of them matches goes to the ``RootRouter``.
     """
+    mask_server_logs()
     dialects = [marketplace.dialect(services)]
     settings = dialect_settings()
     mounted = [dialect.system for dialect in dialects]

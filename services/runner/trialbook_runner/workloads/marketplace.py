@@ -46,6 +46,9 @@ class Params(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where the dataset was read; recorded only."""
     dataset_digest: str = ""
     """What its content must have; empty: anything."""
+    customers: int = 0
+    businesses: int = 0
+    """How many it has; recorded only."""
 
 
 @as_workload(

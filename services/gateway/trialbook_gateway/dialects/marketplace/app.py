@@ -15,7 +15,7 @@ from trialbook_gateway.dialects.marketplace.datasets import Datasets
 from trialbook_gateway.dialects.marketplace.history import Histories
 from trialbook_gateway.dialects.marketplace.launch import Launcher
 from trialbook_gateway.dialects.marketplace.parts import Parts
-from trialbook_gateway.dialects.marketplace.routes import beyond, documented, live
+from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live
 from trialbook_gateway.dialects.marketplace.settings import marketplace_settings
 from trialbook_gateway.dialects.shapes import plain
 from trialbook_gateway.limits import BodyLimit
@@ -57,14 +57,14 @@ def create_app(services: Services) -> FastAPI:
         description="Launch marketplace experiments, follow them live, and compare them with the baselines.",
     )  # fmt: skip
     settings = marketplace_settings()
-    datasets = Datasets(settings)
+    known = Datasets(settings)
     app.state.services = services
     app.state.parts = Parts(
-        datasets=datasets, launcher=Launcher(services, settings, datasets),
+        datasets=known, launcher=Launcher(services, settings, known),
         histories=Histories(services, settings.concurrent_reads),
     )  # fmt: skip
     errors.install(app)
-    for router in (documented.router, live.router, beyond.router):
+    for router in (documented.router, live.router, datasets.router, beyond.router):
         app.include_router(router)
     return app
 

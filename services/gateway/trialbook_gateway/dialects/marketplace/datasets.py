@@ -12,7 +12,9 @@ import msgspec
 
 from trialbook.ports import BlobStore
 from trialbook_gateway.dialects.marketplace.settings import MarketplaceSettings
+from trialbook_marketplace.baselines import ExactBaselines, exact_baselines
 from trialbook_marketplace.datasets import DatasetInfo, list_datasets, load_dataset, resolve_dataset
+from trialbook_marketplace.validator import Report, validate_folder
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -51,6 +53,21 @@ class Datasets:
         while len(self._known) > self._settings.cached_datasets:
             self._known.popitem(last=False)
         return found
+
+    async def validated(self, spec: str) -> Report:
+        """The validator's findings. Raises ``NotFound`` and ``Invalid`` with the documented texts."""
+        async with self._slots:
+            return await asyncio.to_thread(lambda: validate_folder(resolve_dataset(spec, self._settings.dataset_roots)))
+
+    async def baselines(self, spec: str) -> ExactBaselines:
+        """The baselines without sampling. Raises ``NotFound`` and ``Invalid`` with the documented texts."""
+
+        def compute() -> ExactBaselines:
+            dataset = load_dataset(resolve_dataset(spec, self._settings.dataset_roots))
+            return exact_baselines(dataset.customers, dataset.businesses)
+
+        async with self._slots:
+            return await asyncio.to_thread(compute)
 
     def _list(self) -> list[DatasetInfo]:
         found: dict[str, DatasetInfo] = {}

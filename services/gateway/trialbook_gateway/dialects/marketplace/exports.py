@@ -14,12 +14,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from trialbook.domain.run.state import Artifact
 from trialbook_gateway.dialects.marketplace.errors import not_found
 from trialbook_gateway.dialects.marketplace.experiments import Experiment
-from trialbook_gateway.dialects.marketplace.history import Histories
+from trialbook_gateway.dialects.marketplace.history import ARTIFACT, Histories, pack
 from trialbook_gateway.services import Caller, Services
 from trialbook_marketplace.export import export_filename, export_sqlite
 from trialbook_marketplace.rows import History
 
 MEDIA_TYPE = "application/vnd.sqlite3"
+GZIP = "application/gzip"
 
 
 async def download(services: Services, histories: Histories, caller: Caller, experiment: Experiment) -> Response:
@@ -43,6 +44,22 @@ async def download(services: Services, histories: Histories, caller: Caller, exp
     return FileResponse(path, media_type=MEDIA_TYPE, filename=name, background=done)
 
 
+async def history_lines(services: Services, histories: Histories, caller: Caller, experiment: Experiment) -> Response:
+    """The history as JSON Lines, compressed: the artifact of the run, else made of what the projector has."""
+    if not experiment.finished:
+        raise not_found("no_export", f"Experiment '{experiment.name}' has no export yet")
+    stored = experiment.artifacts.get(ARTIFACT)
+    name = f"{experiment.name}.ndjson.gz"
+    if stored is not None:
+        return _stored(services, stored, name)
+    packed = await histories.compute(caller, experiment, pack)
+    return Response(packed, media_type=GZIP, headers={"Content-Disposition": _attachment(name)})
+
+
+def _attachment(name: str) -> str:
+    return f"attachment; filename*=utf-8''{quote(name)}"
+
+
 def _written(path: Path, history: History) -> Path | None:
     if not history.agents and not history.logs:
         return None
@@ -57,7 +74,7 @@ def _stored(services: Services, stored: Artifact, name: str) -> Response:
 
     headers = {
         "Content-Length": str(stored.size),
-        "Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}",
+        "Content-Disposition": _attachment(name),
         "ETag": f'"{stored.sha256}"',
     }
-    return StreamingResponse(chunks(), media_type=MEDIA_TYPE, headers=headers)
+    return StreamingResponse(chunks(), media_type=stored.media_type, headers=headers)

@@ -81,6 +81,14 @@ class Histories:
         return bytes(answer.result or b"null")
 
 
+def pack(history: History) -> bytes:
+    """The form of the artifact."""
+    encode = msgspec.json.Encoder().encode
+    kinds = (("agent", history.agents), ("action", history.actions), ("log", history.logs))
+    lines = b"".join(encode({"kind": kind, **row}) + b"\n" for kind, rows in kinds for row in rows)
+    return gzip.compress(lines, mtime=0)
+
+
 def unpack(packed: bytes) -> History:
     """The history in the artifact: one JSON object per line, ``kind`` beside the row's members."""
     history = History()

@@ -27,6 +27,7 @@ from trialbook_marketplace.export import export_filename
 
 WORKLOAD = "marketplace"
 ROUTE = "marketplace.experiments.create"
+RERUN = "marketplace.experiments.rerun"
 MAX_COLLISIONS = 1000
 MAX_OVERRIDES = 8
 MASK = "***"
@@ -51,10 +52,31 @@ class Launcher:
             return first
         snapshot, config = await self._checked(body)
         sha256 = await datasets.store(snapshot, self._services.blobs)
+        spec = _spec(self._services, body, config, snapshot, sha256)
         if body.experiment_name:
-            await self._named(caller, asked, body, _spec(self._services, body, config, snapshot, sha256))
+            await self._named(caller, asked, spec, override=body.override)
             return config.experiment_name
-        return await self._automatic(caller, asked, _spec(self._services, body, config, snapshot, sha256), snapshot)
+        return await self._automatic(caller, asked, spec, (snapshot.customers, snapshot.businesses))
+
+    async def rerun(
+        self, caller: Caller, request: Request, run: str, experiment_name: str | None, seed: int | None
+    ) -> str:
+        """Launch a run's order again under another name; returns the name. Raises 400 for a bad or taken name."""
+        body = {"run": run, "experiment_name": experiment_name, "seed": seed}
+        new_id = self._services.ids.new()
+        asked = identify(request, caller.workspace, caller.principal.actor, RERUN, body, new_id)
+        if asked.keyed and (first := await self._first(caller, asked)) is not None:
+            return first
+        order: RunSpec = (await self._services.handler.load(caller.aggregate("run", run))).state.order
+        spec = msgspec.structs.replace(order, seed=order.seed if seed is None else seed)
+        if not experiment_name:
+            return await self._automatic(caller, asked, spec, _counts(order))
+        try:
+            check_new_name(experiment_name)
+        except Invalid as refusal:
+            raise bad_request(refusal) from None
+        await self._named(caller, asked, _renamed(spec, experiment_name), override=False)
+        return experiment_name
 
     async def _first(self, caller: Caller, asked: Idempotency) -> str | None:
         """The name that the first request under this key was given."""
@@ -79,12 +101,12 @@ class Launcher:
             raise bad_request(refusal) from None
         return snapshot, config
 
-    async def _automatic(self, caller: Caller, asked: Idempotency, spec: RunSpec, snapshot: Snapshot) -> str:
+    async def _automatic(self, caller: Caller, asked: Idempotency, spec: RunSpec, counts: tuple[int, int]) -> str:
         """Take the first free name, counting up the milliseconds in it."""
         for _ in range(MAX_COLLISIONS):
             # Counting on from the last one spares requests of the same millisecond the collisions with one another.
             self._last_ms = max(self._last_ms + 1, self._services.clock.unix_us() // 1000)
-            name = default_name(snapshot.customers, snapshot.businesses, self._last_ms)
+            name = default_name(*counts, self._last_ms)
             try:
                 return await self._append(caller, asked, _renamed(spec, name), [], {})
             except Conflict as conflict:
@@ -92,16 +114,16 @@ class Launcher:
                     raise
         raise Unavailable("no_free_name", f"{MAX_COLLISIONS} automatic names were taken; try again.")
 
-    async def _named(self, caller: Caller, asked: Idempotency, body: ExperimentRequest, spec: RunSpec) -> None:
+    async def _named(self, caller: Caller, asked: Idempotency, spec: RunSpec, *, override: bool) -> None:
         name = str(spec.name)
         for _ in range(MAX_OVERRIDES):
             try:
-                if not body.override:
+                if not override:
                     await self._append(caller, asked, spec, [], {})
                 else:
                     await self._override(caller, asked, spec)
             except Conflict as conflict:
-                if conflict.code == "name_taken" and not body.override:
+                if conflict.code == "name_taken" and not override:
                     raise _exists(name) from None
                 if conflict.code not in ("name_taken", "run_finished"):
                     raise
@@ -151,6 +173,11 @@ class Launcher:
         return named
 
 
+def _counts(order: RunSpec) -> tuple[int, int]:
+    """Customers and businesses of a run's dataset, for its automatic name."""
+    return int(order.params["customers"]), int(order.params["businesses"])
+
+
 def _exists(name: str) -> Refusal:
     text = f"Experiment '{name}' already exists. Use override=true to replace it."
     return bad_request(Conflict("experiment_exists", text))
@@ -173,7 +200,8 @@ def _spec(
     recorded = {name: getattr(body, name) for name in _RECORDED}
     params = {
         "experiment_name": config.experiment_name, "dataset": snapshot.name, "dataset_path": snapshot.path,
-        "dataset_digest": snapshot.digest, "search_algorithm": config.search_algorithm,
+        "dataset_digest": snapshot.digest, "customers": snapshot.customers, "businesses": snapshot.businesses,
+        "search_algorithm": config.search_algorithm,
         "search_bandwidth": config.search_bandwidth, "customer_max_steps": config.customer_max_steps,
         "customer_policy": config.customer_policy, "business_policy": config.business_policy,
         "export_sqlite": body.export_sqlite, "export_filename": body.export_filename,

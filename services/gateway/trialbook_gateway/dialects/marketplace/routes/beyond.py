@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -78,12 +78,32 @@ async def experiment_runs(where: Where, name: str) -> list[dict[str, Any]]:
 @router.get(
     "/api/experiments/{name}/export",
     response_class=Response,
-    responses={200: {"content": {exports.MEDIA_TYPE: {}}}, **described(400, 404)},
+    responses={200: {"content": {exports.MEDIA_TYPE: {}, exports.GZIP: {}}}, **described(400, 404, 422)},
 )
-async def experiment_export(where: Where, name: str) -> Response:
-    """The history as an SQLite file: tables agents, actions and logs."""
+async def experiment_export(
+    where: Where, name: str, file_format: Annotated[Literal["sqlite", "jsonl"], Query(alias="format")] = "sqlite"
+) -> Response:
+    """The history as an SQLite file (tables agents, actions and logs) or as compressed JSON Lines."""
     found = await experiments.require(where.services, where.caller, name)
+    if file_format == "jsonl":
+        return await exports.history_lines(where.services, where.parts.histories, where.caller, found)
     return await exports.download(where.services, where.parts.histories, where.caller, found)
+
+
+@router.post(
+    "/api/experiments/{name}/rerun", response_model=schemas.ExperimentStatus, responses=described(400, 404, 409, 422)
+)
+async def rerun_experiment(
+    where: Where,
+    request: Request,
+    name: str,
+    experiment_name: Annotated[str | None, Query(description="Of the new experiment; made up when absent.")] = None,
+    seed: Annotated[int | None, Query(ge=-schemas.INT64, le=schemas.INT64)] = None,
+) -> dict[str, Any]:
+    """Run it again on the same dataset snapshot with the same parameters, and with the same seed unless given one."""
+    found = await experiments.require(where.services, where.caller, name)
+    again = await where.parts.launcher.rerun(where.caller, request, found.id, experiment_name, seed)
+    return {"name": again, "status": "pending", "started_at": None, "completed_at": None, "error": None}
 
 
 def _run(run: Experiment, owner: str) -> dict[str, Any]:
