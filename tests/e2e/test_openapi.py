@@ -20,7 +20,7 @@ CHECKS = ",".join(
 SEED = "20261120"
 
 
-@pytest.mark.parametrize("document", ["/v1/openapi.json", "/marketplace/openapi.json"])
+@pytest.mark.parametrize("document", ["/openapi.json", "/marketplace/openapi.json"])
 @pytest.mark.parametrize("examples", [12, pytest.param(150, marks=pytest.mark.slow)])
 async def test_no_answer_is_undocumented(tmp_path: Path, document: str, examples: int) -> None:
     async with Stack(tmp_path / "data") as stack:
