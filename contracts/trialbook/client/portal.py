@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+READ_AHEAD_ITEMS = 1024
 
 
 class Portal:
@@ -43,18 +45,18 @@ class Portal:
 
     def iterate(self, items: AsyncIterator[R]) -> Iterator[R]:
         """The items one by one; leaving the loop early closes the asynchronous iterator."""
-        ended: Any = object()
+        batches = _batches(items)
 
-        async def following() -> R:
-            return await anext(items, ended)
+        async def following() -> list[R] | None:
+            return await anext(batches, None)
 
         try:
-            while (item := self.call(following())) is not ended:
-                yield item
+            while (batch := self.call(following())) is not None:
+                yield from batch
         finally:
-            close = getattr(items, "aclose", None)
-            if close is not None and not self.closed:
-                self.call(close())
+            # At the end of the program the loop's thread is gone already, and waiting for it would never end.
+            if not self.closed and not sys.is_finalizing():
+                self.call(batches.aclose())
 
     @property
     def closed(self) -> bool:
@@ -66,6 +68,47 @@ class Portal:
         if not self.closed:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+
+
+class _End:
+    """Behind the last item, with what ended the iteration unless that was its end."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+
+async def _batches(items: AsyncIterator[R]) -> AsyncGenerator[list[R], None]:
+    """What is there already in one piece: a change of threads costs more than an item."""
+    queue: asyncio.Queue[R | _End] = asyncio.Queue(maxsize=READ_AHEAD_ITEMS)
+    reading = asyncio.create_task(_read(items, queue))
+    try:
+        while True:
+            found = [await queue.get()]
+            while not queue.empty():
+                found.append(queue.get_nowait())
+            ready = [item for item in found if not isinstance(item, _End)]
+            if ready:
+                yield ready
+            end = found[-1]
+            if isinstance(end, _End):
+                if end.error is not None:
+                    raise end.error
+                return
+    finally:
+        reading.cancel()
+        await asyncio.wait((reading,))
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+
+
+async def _read(items: AsyncIterator[R], queue: asyncio.Queue[R | _End]) -> None:
+    error: Exception | None = None
+    try:
+        async for item in items:
+            await queue.put(item)
+    except Exception as caught:  # noqa: BLE001 -- raised again where the items are read
+        error = caught
+    await queue.put(_End(error))
 
 
 class Facade:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, Url
+from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, Url, teach
 
 if TYPE_CHECKING:
     from trialbook_deploy.doctor.finding import Finding
@@ -66,4 +66,4 @@ def _write(findings: list[Finding]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(doctor)
+    app.command(help=teach(HELP))(doctor)

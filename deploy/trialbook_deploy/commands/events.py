@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace
+from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from trialbook.client import AsyncClient, Fact
 
 SHOWN_DATA = 200
+NEWEST = """
+SELECT min(sequence) FROM (
+    SELECT sequence FROM facts
+    WHERE (? = '' OR contains(?, ',' || type || ',')) AND (? = '' OR kind = ?) AND (? = '' OR aggregate = ?)
+    ORDER BY sequence DESC LIMIT ?)
+"""
 HELP = """Show the ledger: every fact about every run, dataset, file and model of the workspace.
 
 The number in front is the fact's place in the ledger; give it to --after to go on from there.
@@ -33,7 +39,7 @@ Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 Ctrl-C.
 def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay and show new facts until Ctrl-C.")] = False,
     after: Annotated[
-        int | None, typer.Option("--after", min=0, help="Only facts after this place. [default: the newest ones]")
+        int | None, typer.Option("--after", min=0, help="Only facts after this place.", show_default="the newest ones")
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=0, max=1000, help="How many at most.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="All of them; --count does not count.")] = False,
@@ -82,12 +88,8 @@ async def _before_newest(client: AsyncClient, count: int, types: list[str], kind
     """The place before the newest `count` facts that match."""
     if count == 0:
         return await client.ledger.position()
-    chosen = f"type IN ({', '.join('?' * len(types))})" if types else "TRUE"
-    statement = (
-        f"SELECT min(sequence) FROM (SELECT sequence FROM facts WHERE {chosen} AND (? = '' OR kind = ?) "  # noqa: S608 -- question marks only
-        "AND (? = '' OR aggregate = ?) ORDER BY sequence DESC LIMIT ?)"
-    )
-    result = await client.sql(statement, [*types, kind, kind, aggregate, aggregate, count])
+    chosen = f",{','.join(types)}," if types else ""
+    result = await client.sql(NEWEST, [chosen, chosen, kind, kind, aggregate, aggregate, count])
     oldest = result.rows[0][0]
     return 0 if oldest is None else int(oldest) - 1
 
@@ -113,4 +115,4 @@ def _write(fact: Fact, as_json: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(events)
+    app.command(help=teach(HELP))(events)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace
+from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,4 +86,4 @@ async def _lines(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(logs)
+    app.command(help=teach(HELP))(logs)

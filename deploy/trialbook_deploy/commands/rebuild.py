@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl
+from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, teach
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -110,4 +110,4 @@ def _write(report: dict[str, Any]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(rebuild)
+    app.command(help=teach(HELP))(rebuild)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace
+from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
     from trialbook.client import AsyncClient
@@ -59,7 +59,7 @@ def run(
         list[str] | None, typer.Option("--sweep", help="One child run per value, key=<JSON list>; a grid if repeated.")
     ] = None,
     priority: Annotated[str, typer.Option("--priority", help=f"One of {', '.join(PRIORITIES)}.")] = "normal",
-    pool: Annotated[str, typer.Option("--pool", help="Which runners. [default: the workload's]")] = "",
+    pool: Annotated[str, typer.Option("--pool", help="Which runners.", show_default="the workload's")] = "",
     isolation: Annotated[
         str, typer.Option("--isolation", help=f"Stronger walls, one of {', '.join(ISOLATIONS)}.")
     ] = "",
@@ -105,4 +105,4 @@ def run(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(run)
+    app.command(help=teach(HELP))(run)

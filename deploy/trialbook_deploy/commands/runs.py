@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace
+from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
     from trialbook.client import AsyncClient
@@ -98,4 +98,4 @@ def _row(run: RunView) -> list[str | None]:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(runs)
+    app.command(help=teach(HELP))(runs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace
+from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
     from trialbook.client import AsyncClient
@@ -102,4 +102,4 @@ def _write(result: SqlResult, as_json: bool, as_csv: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=HELP)(sql)
+    app.command(help=teach(HELP))(sql)

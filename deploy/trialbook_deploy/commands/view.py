@@ -63,13 +63,14 @@ class RunWatch:
 
     def show(self, update: Update) -> None:
         """One update."""
+        if self._quiet and isinstance(update, LogView):
+            return
         if self._json:
             write_json_line({"kind": Following.kind_of(update), "item": update})
         elif isinstance(update, LogView):
-            if not self._quiet:
-                self._console.print(log_text(update))
-                if self._bar is None:
-                    sys.stdout.flush()
+            self._console.print(log_text(update))
+            if self._bar is None:
+                sys.stdout.flush()
         elif isinstance(update, ProgressView):
             self._progress(update)
         elif isinstance(update, StatusView) and self._bar is not None and self._task is not None:
