@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
+
+import uvloop
 
 from trialbook.errors import Invalid, Refusal
 from trialbook_projector.settings import Settings, from_environment
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
             stream=sys.stderr,
         )
-        return asyncio.run(_run(settings, arguments))
+        return uvloop.run(_run(settings, arguments))
     except Refusal as refusal:
         sys.stderr.write(f"{refusal.code}: {refusal.detail}\n")
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -29,10 +28,12 @@ def main() -> int:
     for name in ours:
         del os.environ[name]
     zygote = start_zygote(partial(child_main, registry.workloads))
-    from trialbook_runner.app import run_app  # after the fork: it needs nothing of this
+    import uvloop  # after the fork: it needs nothing of this
+
+    from trialbook_runner.app import run_app
 
     try:
-        return asyncio.run(run_app(settings, registry, zygote))
+        return uvloop.run(run_app(settings, registry, zygote))
     except Refusal as refusal:
         sys.stderr.write(f"trialbook runner: {refusal.detail}\n")
         return 2
