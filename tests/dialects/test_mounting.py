@@ -74,3 +74,9 @@ def test_root_systems_are_read_from_the_environment() -> None:
     assert dialect_settings({"TRIALBOOK_ROOT_SYSTEMS": " Aide, marketplace,"}).root_systems == ("aide", "marketplace")
     with pytest.raises(ValueError, match="unknown nothing"):
         dialect_settings({"TRIALBOOK_ROOT_SYSTEMS": "nothing"})
+
+
+async def test_scripts_of_allowed_origins_may_read_the_cursor() -> None:
+    async with client(Settings(cors_origins=("https://a.example",))) as http:
+        reply = await http.get("/nothing", headers={"Origin": "https://a.example"})
+    assert "X-Next-Cursor" in reply.headers["Access-Control-Expose-Headers"]

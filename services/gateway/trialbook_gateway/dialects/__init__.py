@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from trialbook_gateway.dialects import marketplace
+from trialbook_gateway.dialects.dialect import Dialect
 from trialbook_gateway.dialects.masking import mask_server_logs
 from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
@@ -35,7 +40,16 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
     else:
         add_root_routes(app, dialects, at_root)
         app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
-    for middleware in app.user_middleware:  # a bad URL is refused in front of the routes, in the shape of its group
+    _adjust_middleware(app, router, dialects)
+
+
+def _adjust_middleware(app: FastAPI, router: RootRouter, dialects: Sequence[Dialect]) -> None:
+    """What stands in front of the routes must know the dialects: shapes of early refusals, headers for scripts."""
+    exposed = [header for dialect in dialects for header in dialect.exposed_headers]
+    for middleware in app.user_middleware:
         kind: object = middleware.cls
+        options: dict[str, Any] = middleware.kwargs
         if kind is BodyLimit:
-            middleware.kwargs.setdefault("render", router.shape)
+            options.setdefault("render", router.shape)
+        elif kind is CORSMiddleware:
+            options["expose_headers"] = [*options.get("expose_headers", ()), *exposed]

@@ -26,6 +26,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     openapi: Callable[[], dict[str, Any]]
     refuse: Render
     form: str = ""
+    exposed_headers: tuple[str, ...] = ()
+    """Reply headers that scripts of other origins may read."""
     health: Callable[[], Awaitable[dict[str, Any]]] | None = None
     """Members that it adds to the union health body."""
 

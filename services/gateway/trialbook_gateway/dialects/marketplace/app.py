@@ -75,5 +75,5 @@ def dialect(services: Services) -> Dialect:
     limited = BodyLimit(app, lambda _: services.settings.max_body_bytes, plain)
     return Dialect(
         system=SYSTEM, title=TITLE, app=_Protected(limited, services), claims=CLAIMS, openapi=app.openapi, refuse=plain,
-        form='a marketplace experiment with "dataset"',
+        exposed_headers=(documented.NEXT_CURSOR,), form='a marketplace experiment with "dataset"',
     )  # fmt: skip

@@ -63,12 +63,12 @@ def parse_cursor(text: str) -> int:
 
 
 def parse_since(text: str) -> int:
-    """Unix microseconds. Raises 400 with the documented text."""
+    """Unix microseconds, 0 for what is before them: no log is that old. Raises 400 with the documented text."""
     try:
         moment = parse_time(text)
     except Invalid:
         raise bad_request(Invalid("invalid_time", f"Invalid timestamp format: {text}")) from None
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return max(0, (moment - _EPOCH) // timedelta(microseconds=1))
 
 
 def time_text(time_us: int) -> str:
