@@ -109,6 +109,7 @@ def talker(book: Book, ledger: Ledger) -> str:
     run = ledger.run()
     other = ledger.run()
     ledger.fact("run", run, e.Started(attempt=1, runner="r"))
+    last = 0
     for start in (0, 10, 20):
         last = ledger.logs(run, 10, start=start)
         ledger.logs(other, 3)
@@ -160,7 +161,7 @@ def test_logs_are_filtered(book: Book, ledger: Ledger) -> None:
     assert texts(attempt=2) == ["line 7"]
     assert texts(contains="%_") == []
     (odd,) = signals.logs(book.reading(), RunLogs(id=run, logger="agent-1")).items
-    assert bytes(odd.data) == b'{"k":[1]}'
+    assert bytes(odd.data or b"") == b'{"k":[1]}'
     with pytest.raises(Invalid):
         texts(level="loud")
 

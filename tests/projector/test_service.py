@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 
 
 async def test_a_client_reads_its_own_writes(stack: Stack, ledger: Ledger) -> None:
+    run = ""
     for number in range(30):
         run = ledger.run()
         facts, _ = await stack.publish(ledger)

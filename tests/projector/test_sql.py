@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,13 +20,15 @@ from trialbook.queries import Sql, SqlResult
 from trialbook_projector import sql
 from trialbook_projector.readers import Readers
 from trialbook_projector.settings import Settings
+from trialbook_projector.tables.writer import Capacity
 
 SECRET = "zq-secret-of-theirs"
 Run = Callable[..., Awaitable[sql.Result]]
 
 
-@pytest.fixture
-async def run(book: Book, ledger: Ledger) -> AsyncIterator[Run]:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    book, ledger = Book(tmp_path_factory.mktemp("sql") / "tables.duckdb", Capacity()), Ledger()
     for workspace, text in (("mine", "41"), ("theirs", SECRET)):
         one = ledger.run(workspace=workspace, title=text, params={"secret": text}, labels={"t": text})
         ledger.fact("run", one, e.Started(attempt=1, runner=text), workspace)
@@ -39,7 +42,8 @@ async def run(book: Book, ledger: Ledger) -> AsyncIterator[Run]:
         return await sql.run(readers, workspace, Sql(sql=text, **other), Settings(), room)
 
     yield run_one
-    await readers.close()
+    asyncio.run(readers.close())
+    book.store.close()
 
 
 async def rows(run: Run, text: str, **other: Any) -> list[list[Any]]:

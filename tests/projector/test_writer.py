@@ -16,6 +16,7 @@ from trialbook.domain.run import events as e
 from trialbook.queries import ItemGet, RunGet
 from trialbook_projector.queries import items, runs
 from trialbook_projector.tables import hashes
+from trialbook_projector.tables.store import Limits, usable_path
 from trialbook_projector.tables.writer import Capacity
 
 
@@ -192,3 +193,25 @@ def test_two_workspaces_may_use_one_run_id(book: Book, ledger: Ledger) -> None:
     ledger.fact("run", "r", e.Created(spec=RunSpec(workload="b")), "two")
     book.apply(ledger)
     assert [runs.get(book.reading(w), RunGet(id="r")).workload for w in ("one", "two")] == ["a", "b"]
+
+
+def test_tables_of_another_schema_version_are_built_anew(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.run()
+    limits = Limits(memory_mb=256, threads=1)
+    path = usable_path(tmp_path, limits)
+    old = Book(path, Capacity())
+    old.apply(ledger)
+    old.store.close()
+    assert usable_path(tmp_path, limits) == path
+    old = Book(path, Capacity())
+    old.rows("UPDATE book.meta SET schema_version = 0")
+    old.store.close()
+    fresh = usable_path(tmp_path, limits)
+    assert fresh != path
+    assert not path.exists()
+    anew = Book(fresh, Capacity())
+    assert anew.writer.positions.facts == 0
+    anew.apply(ledger)
+    assert anew.rows("SELECT count(*) FROM book.runs") == [(1,)]
+    anew.store.close()
+    assert usable_path(tmp_path, limits) == fresh

@@ -28,7 +28,7 @@ from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Rebuilder, Report
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import schema
-from trialbook_projector.tables.store import Positions, current_path
+from trialbook_projector.tables.store import Positions, current_path, usable_path
 
 log = logging.getLogger(__name__)
 REPORT_S = 10.0
@@ -49,7 +49,8 @@ class Projector:
         nc = await connect(self._settings.nats_url, name="projector")
         try:
             await ensure_streams(nc)
-            self._live = Live(await asyncio.to_thread(Tables, current_path(self._settings.folder), self._settings))
+            path = await asyncio.to_thread(usable_path, self._settings.folder, self._settings.duckdb)
+            self._live = Live(await asyncio.to_thread(Tables, path, self._settings))
             self._pump = Pump(nc, self._live)
             rebuilder = Rebuilder(nc, self._live, self._settings)
             answering = Answering(nc, self._live, self._settings, self.health, {subjects.REBUILD: rebuilder.order})

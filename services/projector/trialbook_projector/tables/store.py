@@ -6,6 +6,7 @@ atomically. Without ``CURRENT`` it is ``trialbook.duckdb``.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 
 from trialbook_projector.tables import schema
 
+log = logging.getLogger(__name__)
 FIRST = "trialbook.duckdb"
 CURRENT = "CURRENT"
 
@@ -128,6 +130,26 @@ def remove(path: Path) -> None:
     """Delete a database file and what belongs to it."""
     for part in (path, path.with_name(path.name + ".wal")):
         part.unlink(missing_ok=True)
+
+
+def usable_path(folder: Path, limits: Limits) -> Path:
+    """The current file, or a new one in its place when its tables are of another schema version.
+
+    A new file is empty: the pump fills it from the streams, which is the rebuild that a changed schema needs.
+    """
+    path = current_path(folder)
+    if not path.exists():
+        return path
+    store = Store(path, limits)
+    version = store.version()
+    store.close(checkpoint=False)
+    if version in (None, schema.SCHEMA_VERSION):
+        return path
+    fresh = next_path(folder)
+    log.warning("schema version %s is not %d: building the tables anew", version, schema.SCHEMA_VERSION)
+    make_current(fresh)
+    remove(path)
+    return fresh
 
 
 def open_store(path: Path, limits: Limits) -> Store:
