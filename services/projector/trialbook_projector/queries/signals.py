@@ -60,11 +60,24 @@ def logs(reading: Reading, query: RunLogs) -> LogPage:
 def _extent(reading: Reading, bounds: Bounds) -> tuple[int, int, int]:
     """Lines of the run, first and last cursor."""
     run = bounds.run
-    total, first, last = reading.rows(LOG_EXTENT, [run.id, run.workspace])[0]
+    total, first, last = _remembered(reading, bounds) or reading.rows(LOG_EXTENT, [run.id, run.workspace])[0]
     if last > bounds.limit:  # lines after the verdict do not exist for readers
         sql = "SELECT count(*) FROM book.logs WHERE run = ? AND workspace = ? AND cursor BETWEEN ? AND ?"
         total = reading.rows(sql, [run.id, run.workspace, first, bounds.limit])[0][0]
     return int(total), first, last
+
+
+def _remembered(reading: Reading, bounds: Bounds) -> tuple[int, int, int] | None:
+    """The same from memory, if every attempt is remembered; an attempt ahead of its facts counts too."""
+    run = bounds.run
+    last_attempt = max(1, run.state.attempt)
+    entries = [
+        reading.caches.emitted.get(f"{run.workspace}/{run.id}/{attempt}/log/") for attempt in range(1, last_attempt + 2)
+    ]
+    if None in entries[:last_attempt]:
+        return None
+    known = [entry for entry in entries if entry is not None]
+    return sum(k.count for k in known), known[0].first_cursor, max(k.last_cursor for k in known)
 
 
 def _log_filters(bounds: Bounds, query: RunLogs, first: int, last: int) -> tuple[list[str], list[Any]]:

@@ -78,10 +78,13 @@ class FactBatch:
         """Fetch what is neither cached nor new: subject -> entry."""
         runs: dict[str, None] = {}
         items: dict[str, None] = {}
+        created: set[str] = set()
         for row, _ in read:
             subject = row.event.subject
             if row.kind == "run":
-                if not self._runs.complete and row.event.type not in CREATIONS and subject not in self._runs:
+                if row.event.type in CREATIONS:
+                    created.add(subject)
+                elif not self._runs.complete and subject not in created and subject not in self._runs:
                     runs[subject] = None
             elif row.kind in ITEM_KINDS and not self._items.complete and subject not in self._items:
                 items[subject] = None
