@@ -77,11 +77,12 @@ def check_config(config: ExperimentConfig) -> None:
         raise Invalid("invalid_search_bandwidth", "search_bandwidth must be at least 1")
     if config.customer_max_steps is not None and config.customer_max_steps < 1:
         raise Invalid("invalid_customer_max_steps", "customer_max_steps must be at least 1")
-    _check_policy("customer_policy", config.customer_policy, CUSTOMER_POLICIES)
-    _check_policy("business_policy", config.business_policy, BUSINESS_POLICIES)
+    check_policy("customer_policy", config.customer_policy, CUSTOMER_POLICIES)
+    check_policy("business_policy", config.business_policy, BUSINESS_POLICIES)
 
 
-def _check_policy(field: str, value: str, choices: tuple[str, ...]) -> None:
+def check_policy(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ``Invalid`` (``unknown_policy``) naming the choices when ``value`` is none of them."""
     if value not in choices:
         raise Invalid("unknown_policy", f"Unknown {field} '{value}'. Choose one of: {', '.join(choices)}.")
 

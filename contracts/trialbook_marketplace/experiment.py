@@ -11,7 +11,7 @@ from trialbook.ids import IdSource
 from trialbook_marketplace.agents.business import BusinessAgent
 from trialbook_marketplace.agents.customer import CustomerAgent
 from trialbook_marketplace.agents.limits import Control, RunCancelled
-from trialbook_marketplace.agents.policy import CustomerView, Policies
+from trialbook_marketplace.agents.policy import CustomerView, KeepsCallLog, Policies
 from trialbook_marketplace.agents.rule_based import rule_based
 from trialbook_marketplace.agents.session import Session
 from trialbook_marketplace.agents.wakeups import Wakeups
@@ -59,8 +59,8 @@ async def run_experiment(
     """Execute a run on ``dataset``; every row goes to ``sink`` as it is committed.
 
     ``policies`` default to the rule-based ones of the configuration. Raises ``Invalid`` for an impossible
-    configuration before anything is recorded, and ``SinkFailed`` when a row could not be recorded. Cancelling the
-    task ends all agents at once.
+    configuration before anything is recorded, ``SinkFailed`` when a row could not be recorded, and the ``RunStopped``
+    of a policy. Cancelling the task ends all agents at once.
     """
     check_config(config)
     return await _Run(config, dataset, sink, clock, ids, control, policies).execute()
@@ -87,6 +87,8 @@ class _Run:
         customers, businesses = ([party.id for party in side] for side in (dataset.customers, dataset.businesses))
         self.wakeups = Wakeups(customers, businesses, lockstep=self.policies.lockstep)
         self.market = Market(sink, clock, ids, self.wakeups.delivered)
+        if isinstance(self.policies, KeepsCallLog):
+            self.policies.attach(self.market.log)
         self.finished = 0
 
     async def execute(self) -> Outcome:

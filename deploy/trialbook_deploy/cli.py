@@ -11,8 +11,9 @@ import typer
 
 from trialbook_deploy.errors import DeployError
 
-# Each is a module of trialbook_deploy.commands with `register(app)`; the order is that of --help.
-COMMANDS = ("up", "doctor", "run", "runs", "logs", "cancel", "sql", "events", "rebuild")
+# Each is a module of trialbook_deploy.commands with `register(app)`, a dash being an underscore there; the order is
+# that of --help.
+COMMANDS = ("up", "doctor", "run", "runs", "logs", "cancel", "sql", "events", "rebuild", "llm-mock")
 
 HELP = """Run experiments and keep their record.
 
@@ -41,7 +42,7 @@ def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
     )
     app.callback(help=HELP)(_root)
     for name in names:
-        import_module(f"trialbook_deploy.commands.{name}").register(app)
+        import_module(f"trialbook_deploy.commands.{name.replace('-', '_')}").register(app)
     return app
 
 

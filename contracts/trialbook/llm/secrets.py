@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 MASK = "***"
-MIN_LENGTH = 4
-"""A shorter key is a placeholder of a local server ("x"); masking it would mangle every text."""
+MIN_LENGTH = 8
+"""A shorter key is a placeholder of a local server ("none", "ollama"); masking it would mangle every text."""
 
 
 class Secret:

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from trialbook_marketplace.agents.decisions import BusinessAction
-from trialbook_marketplace.agents.limits import Control, NeverHang, RunCancelled, pass_checkpoint
+from trialbook_marketplace.agents.limits import Control, NeverHang, RunStopped, pass_checkpoint
 from trialbook_marketplace.agents.policy import BusinessPolicy, Conversation, Line, Offer, Received
 from trialbook_marketplace.agents.session import Session
 from trialbook_marketplace.agents.wakeups import Reason
@@ -31,7 +31,7 @@ class BusinessAgent:
         self._conversations: dict[str, Conversation] = {}
 
     async def run(self) -> None:
-        """Work on messages until the market closes; raises ``RunCancelled`` or ``SinkFailed``."""
+        """Work on messages until the market closes; raises ``RunStopped`` or ``SinkFailed``."""
         self._session.log("info", "Ready for customers")
         wakeups, me = self._session.wakeups, self._session.agent_id
         while await wakeups.wait(me) is not Reason.CLOSED:
@@ -68,7 +68,7 @@ class BusinessAgent:
             if texts and self._answers(customer):
                 self._send_reply(conversation, await self._policy.reply(conversation, texts[-1]))
                 self._failures = 0
-        except (SinkFailed, RunCancelled):
+        except (SinkFailed, RunStopped):
             raise
         except Exception as error:  # noqa: BLE001 - one failed answer must not keep other customers waiting
             self._failures += 1

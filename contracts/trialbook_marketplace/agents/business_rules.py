@@ -23,7 +23,10 @@ class RuleBasedBusiness:
 
     async def reply(self, conversation: Conversation, text: str) -> BusinessAction:
         """A proposal for the items on the menu, or a text when there are none."""
-        customer_id = conversation.customer_id
+        return self.answer(conversation.customer_id, text)
+
+    def answer(self, customer_id: str, text: str) -> BusinessAction:
+        """The same without a conversation: the rule looks at the latest text only."""
         menu = self._business.menu_features
         items = [
             OrderItem(self._item_ids[name], name, quantity, menu[name])

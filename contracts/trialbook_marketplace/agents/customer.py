@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trialbook_marketplace.agents.decisions import CustomerAction, PaymentToBusiness
-from trialbook_marketplace.agents.limits import Control, NeverHang, RunCancelled, pass_checkpoint
+from trialbook_marketplace.agents.limits import Control, NeverHang, RunStopped, pass_checkpoint
 from trialbook_marketplace.agents.policy import (
     Checked,
     CustomerPolicy,
@@ -47,7 +47,7 @@ class CustomerAgent:
         self._woken: Reason | None = None
 
     async def run(self) -> None:
-        """Step until stopped; raises ``RunCancelled`` or ``SinkFailed``."""
+        """Step until stopped; raises ``RunStopped`` or ``SinkFailed``."""
         self._session.log("info", "Starting autonomous shopping agent")
         while True:
             await pass_checkpoint(self._control)
@@ -67,7 +67,7 @@ class CustomerAgent:
             self._log_action(action)
             self._execute(action)
             self._failures = 0
-        except (SinkFailed, RunCancelled):
+        except (SinkFailed, RunStopped):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a policy raises is its failed decision, on the record
             self._failures += 1

@@ -16,7 +16,11 @@ class NeverHang(Struct, frozen=True, forbid_unknown_fields=True):
     idle_checks: Positive = 20
 
 
-class RunCancelled(Exception):
+class RunStopped(Exception):
+    """The run must end now: no agent takes this for a failed decision of its own."""
+
+
+class RunCancelled(RunStopped):
     """The run was asked to stop."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
@@ -148,4 +148,21 @@ class Policies(Protocol):
 
     def failure(self) -> str | None:
         """Why the run must end as failed although every customer stopped (no model call succeeded), or None."""
+        ...
+
+
+class AgentLog(Protocol):
+    """Writes a log entry of an agent."""
+
+    def __call__(self, level: str, message: str, data: dict[str, Any] | None, agent_id: str) -> None:
+        """Raises ``SinkFailed``."""
+        ...
+
+
+@runtime_checkable
+class KeepsCallLog(Protocol):
+    """Policies that log their model calls; they are attached to the run's log before it starts."""
+
+    def attach(self, log: AgentLog) -> None:
+        """Write call logs with ``log`` from now on."""
         ...

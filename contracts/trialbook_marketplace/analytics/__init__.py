@@ -1,6 +1,8 @@
 """What happened in a run, computed from its rows; works on the history of a run still going on."""
 
+from trialbook_marketplace.analytics.audit import audit
 from trialbook_marketplace.analytics.summary import analyse
 from trialbook_marketplace.analytics.threads import threads
+from trialbook_marketplace.analytics.traces import traces
 
-__all__ = ["analyse", "threads"]
+__all__ = ["analyse", "audit", "threads", "traces"]

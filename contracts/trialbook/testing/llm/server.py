@@ -81,7 +81,9 @@ class ScriptedServer:
         """The base URL of OpenAI's clients."""
         return f"{self.url}/v1"
 
-    def environment(self, provider: str = "openai", model: str = "scripted", key: str = "scripted") -> dict[str, str]:
+    def environment(
+        self, provider: str = "openai", model: str = "scripted", key: str = "sk-scripted"
+    ) -> dict[str, str]:
         """The variables that make a deployment use this server as ``provider``."""
         prefix = provider.upper()
         address = f"{prefix}_ENDPOINT" if provider == "azure_openai" else f"{prefix}_BASE_URL"

@@ -67,7 +67,9 @@ class Tally(msgspec.Struct, kw_only=True):
     def report(self) -> dict[str, Any]:
         """JSON-able sums."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain | {"total_tokens": self.total_tokens, "cost_usd": self.cost_usd}
+        # Rounded, because sums of floats depend on the order in which calls ended.
+        sums = {"known_cost_usd": round(self.known_cost_usd, 10), "duration_ms": round(self.duration_ms, 3)}
+        return plain | sums | {"total_tokens": self.total_tokens, "cost_usd": self.cost_usd}
 
 
 class Meter:

@@ -36,7 +36,8 @@ class OpenAIChat:
         sent["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
         if request.output == "schema" and request.schema is not None:
             schema = {"name": request.schema_name, "strict": True, "schema": strict(request.schema)}
-            sent["response_format"] = {"type": "json_schema", "json_schema": schema}
+            # As a raw member: the client would otherwise walk through the whole schema with every call.
+            sent["extra_body"] = {"response_format": {"type": "json_schema", "json_schema": schema}}
         if on_text is not None:
             return await behind_wall(lambda: self._stream(sent, on_text))
         return await behind_wall(lambda: self._call(sent))

@@ -35,7 +35,8 @@ class OpenAIResponses:
         sent["input"] = [{"role": m.role, "content": m.content} for m in request.messages]
         if request.output == "schema" and request.schema is not None:
             schema = {"type": "json_schema", "name": request.schema_name, "strict": True}
-            sent["text"] = {"format": {**schema, "schema": strict(request.schema)}}
+            # As a raw member: the client would otherwise walk through the whole schema with every call.
+            sent["extra_body"] = {"text": {"format": {**schema, "schema": strict(request.schema)}}}
         return await behind_wall(lambda: self._call(sent, on_text))
 
     async def close(self) -> None:
