@@ -166,7 +166,7 @@ class Launcher:
         outcomes = await self._services.handler.handle_all([(run, create), (name, claim), *more], caller.meta, assumed)
         self._services.telemetry.facts.inc(sum(len(outcome.facts) for outcome in outcomes))
         for (aggregate, _), outcome in zip(((run, create), *more), (outcomes[0], *outcomes[2:]), strict=True):
-            self._services.written.note(aggregate, outcome.sequence)
+            self._services.wrote(aggregate, outcome.sequence)
         named = str(outcomes[0].state.order.name)
         if named != spec.name and outcomes[1].facts:  # a twin of this request was quicker, under another automatic name
             await self._services.handler.handle(name, names.Release(owner=asked.id), caller.meta)

@@ -39,7 +39,7 @@ async def cancel_experiment(where: Where, request: Request, name: str) -> dict[s
             raise
         status = experiments.status_of(found) if found.finished else "finished"
         raise Conflict("run_finished", f"Experiment '{name}' is {status} and cannot be cancelled") from None
-    services.written.note(aggregate, outcome.sequence)
+    services.wrote(aggregate, outcome.sequence)
     after = await experiments.read(services, caller.workspace, found.id, outcome.sequence)
     return experiments.state_of(after or found)
 
