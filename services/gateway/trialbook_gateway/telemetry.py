@@ -46,6 +46,18 @@ class Metrics:
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app, self._telemetry = app, telemetry
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Looking a series up by its labels costs more than counting; there are few, because routes are templates."""
+        key = (method, route, status)
+        series = self._series.get(key)
+        if series is None:
+            telemetry = self._telemetry
+            series = telemetry.requests.labels(method, route, str(status)), telemetry.seconds.labels(method, route)
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -65,8 +77,7 @@ class Metrics:
                 await self._app(scope, receive, observed)
             finally:
                 method, route = _method(scope), _route(scope)
-                self._telemetry.requests.labels(method, route, str(status)).inc()
-                self._telemetry.seconds.labels(method, route).observe(perf_counter() - began)
+                self._count(method, route, status, perf_counter() - began)
                 span.end(method, route, status)
 
 

@@ -48,12 +48,12 @@ class RunFollower:
                     if batch[-1].final:
                         return
             while self._generation == self._channel.generation:
-                found = self._next_entries()
-                if not found:
+                found = self._next_items()
+                if found is None:
                     if not await self._channel.changed(idle_s):
                         yield []
                     continue
-                batch = self._wanted([item for entry in found for item in entry.items])
+                batch = self._wanted(found)
                 if batch:
                     yield batch
                     if batch[-1].final:
@@ -66,19 +66,23 @@ class RunFollower:
             self.position = Position(max(here.facts, item.facts), max(here.signals, item.signals))
         return str(self.position)
 
-    def _next_entries(self) -> list[Entry]:
-        channel = self._channel
+    def _next_items(self) -> list[Item] | None:
+        """What the ring holds beyond ``_reached``; None when there is no further entry."""
+        channel, at = self._channel, self._reached
         if self._index < channel.base or channel.end - self._index > self._lag:
             raise TooSlow
-        found = channel.since(self._index, ENTRIES_AT_ONCE)
-        self._index += len(found)
-        at = self._reached
-        fresh = [entry for entry in found if entry.facts > at.facts or entry.signals << 16 > at.signals]
-        if fresh:
-            facts = max(self._reached.facts, *(entry.facts for entry in fresh))
-            signals = max(self._reached.signals, *(_end(entry) for entry in fresh))
-            self._reached = Position(facts, signals)
-        return fresh
+        entries = channel.since(self._index, ENTRIES_AT_ONCE)
+        if not entries:
+            return None
+        self._index += len(entries)
+        fresh = [entry for entry in entries if entry.facts > at.facts or _end(entry) > at.signals]
+        if not fresh:
+            return []
+        self._reached = Position(
+            max(at.facts, *(entry.facts for entry in fresh)), max(at.signals, *(_end(entry) for entry in fresh))
+        )
+        # A client may come back in the middle of a message; only the rest of it is new to it.
+        return [item for entry in fresh for item in entry.items if not entry.signals or item.signals > at.signals]
 
     def _wanted(self, items: list[Item]) -> list[Item]:
         return [

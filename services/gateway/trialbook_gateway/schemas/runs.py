@@ -61,7 +61,7 @@ class RunCreate(Body):
     priority: Literal["critical", "high", "normal", "low"] = "normal"
     isolation: Literal["inline", "task", "process", "sandbox"] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
-    retry: RetryIn = RetryIn()
+    retry: Annotated[RetryIn, Field(default_factory=RetryIn)]
     seed: Annotated[int, Field(ge=0, le=(1 << 63) - 1)] = 0
     inputs: Annotated[dict[InputName, InputRef], Field(default_factory=dict, max_length=256)]
     start: bool = True
