@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 from urllib.parse import urlsplit
 
-import nats
+import nats.errors
 from nats.aio.client import Client
 
 from trialbook.errors import Unavailable
@@ -28,23 +29,13 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
     Raises ``Unavailable`` (code ``nats_unreachable``) when nothing answers.
     """
     deadline = asyncio.get_running_loop().time() + wait_s
-
-    async def on_error(error: Exception) -> None:
-        log.warning("NATS: %s: %s", type(error).__name__, error)
-
-    async def on_disconnect() -> None:
-        log.warning("NATS: disconnected, reconnecting")
-
-    async def on_reconnect() -> None:
-        log.info("NATS: reconnected")
-
     while True:
+        client = Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=RECONNECT_WAIT_S,
-                connect_timeout=CONNECT_TIMEOUT_S, ping_interval=5, max_outstanding_pings=2, error_cb=on_error,
-                disconnected_cb=on_disconnect, reconnected_cb=on_reconnect, allow_reconnect=True,
-                pending_size=32 * 1024 * 1024,
+                connect_timeout=CONNECT_TIMEOUT_S, ping_interval=5, max_outstanding_pings=2,
+                allow_reconnect=True, pending_size=32 * 1024 * 1024, **_callbacks(client),
             )  # fmt: skip
         except (OSError, TimeoutError, nats.errors.Error) as error:
             if asyncio.get_running_loop().time() > deadline:
@@ -54,6 +45,24 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
                     "Start one with `trialbook up`, or set TRIALBOOK_NATS_URL.",
                 ) from error
             await asyncio.sleep(RECONNECT_WAIT_S)
+        else:
+            return client
+
+
+def _callbacks(client: Client) -> dict[str, Any]:
+    """Say in the log what happens to the connection; a close of our own is no event."""
+
+    async def on_error(error: Exception) -> None:
+        log.warning("NATS: %s: %s", type(error).__name__, error)
+
+    async def on_disconnect() -> None:
+        if not (client.is_closed or client.is_draining):
+            log.warning("NATS: disconnected, reconnecting")
+
+    async def on_reconnect() -> None:
+        log.info("NATS: reconnected")
+
+    return {"error_cb": on_error, "disconnected_cb": on_disconnect, "reconnected_cb": on_reconnect}
 
 
 async def connected(nc: Client, timeout_s: float) -> bool:
