@@ -15,6 +15,7 @@ from trialbook.errors import Unavailable
 log = logging.getLogger(__name__)
 RECONNECT_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 2.0
+PENDING_BYTES = 32 * 1024 * 1024
 
 
 def without_password(url: str) -> str:
@@ -32,11 +33,7 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
     while True:
         client = Client()
         try:
-            await client.connect(
-                url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=RECONNECT_WAIT_S,
-                connect_timeout=CONNECT_TIMEOUT_S, ping_interval=5, max_outstanding_pings=2,
-                allow_reconnect=True, pending_size=32 * 1024 * 1024, **_callbacks(client),
-            )  # fmt: skip
+            await client.connect(url, name=name, **_options(client))
         except (OSError, TimeoutError, nats.errors.Error) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(
@@ -49,8 +46,8 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
             return client
 
 
-def _callbacks(client: Client) -> dict[str, Any]:
-    """Say in the log what happens to the connection; a close of our own is no event."""
+def _options(client: Client) -> dict[str, Any]:
+    """Reconnect for ever and quickly; say in the log what happens, but nothing of a close of our own."""
 
     async def on_error(error: Exception) -> None:
         log.warning("NATS: %s: %s", type(error).__name__, error)
@@ -62,7 +59,18 @@ def _callbacks(client: Client) -> dict[str, Any]:
     async def on_reconnect() -> None:
         log.info("NATS: reconnected")
 
-    return {"error_cb": on_error, "disconnected_cb": on_disconnect, "reconnected_cb": on_reconnect}
+    return {
+        "allow_reconnect": True,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": RECONNECT_WAIT_S,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "ping_interval": 5,
+        "max_outstanding_pings": 2,
+        "pending_size": PENDING_BYTES,
+        "error_cb": on_error,
+        "disconnected_cb": on_disconnect,
+        "reconnected_cb": on_reconnect,
+    }
 
 
 async def connected(nc: Client, timeout_s: float) -> bool:
