@@ -35,7 +35,12 @@ class Ran(msgspec.Struct):
 
 class Run(Protocol):
     def __call__(
-        self, argv: list[str], *, limits: Limits = SMALL, cancel: asyncio.Event | None = None, **inputs: Path
+        self,
+        argv: list[str],
+        *,
+        limits: Limits = SMALL,
+        cancel: asyncio.Event | None = None,
+        inputs: dict[str, Path] | None = None,
     ) -> Awaitable[Ran]: ...
 
 
@@ -70,7 +75,11 @@ def workdir(place: Path) -> Path:
 @pytest.fixture
 def run(sandbox: Sandbox, workdir: Path) -> Run:
     async def run(
-        argv: list[str], *, limits: Limits = SMALL, cancel: asyncio.Event | None = None, **inputs: Path
+        argv: list[str],
+        *,
+        limits: Limits = SMALL,
+        cancel: asyncio.Event | None = None,
+        inputs: dict[str, Path] | None = None,
     ) -> Ran:
         seen: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
 
@@ -97,9 +106,9 @@ def python(wall: str) -> str:
 def hostile(run: Run, workdir: Path, python: str) -> Callable[..., Awaitable[Ran]]:
     """Runs one of the hostile programs."""
 
-    async def hostile(name: str, *arguments: str, limits: Limits = SMALL, **inputs: Path) -> Ran:
+    async def hostile(name: str, *arguments: str, limits: Limits = SMALL, inputs: dict[str, Path] | None = None) -> Ran:
         shutil.copy(HOSTILE / name, workdir / "program.py")
-        return await run([python, "program.py", *arguments], limits=limits, **inputs)
+        return await run([python, "program.py", *arguments], limits=limits, inputs=inputs)
 
     return hostile
 

@@ -13,7 +13,7 @@ import msgspec
 
 from trialbook_runner.sandbox.files import INPUTS
 from trialbook_runner.sandbox.mounts import BOX, System, parents
-from trialbook_runner.sandbox.types import Limits
+from trialbook_runner.sandbox.types import Limits, hard_bytes
 
 TMPFS: Final = ("/tmp", "/dev/shm")  # noqa: S108 -- these are places inside
 NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup")
@@ -33,9 +33,9 @@ class Descriptors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def arguments(
-    binary: str, system: System, limits: Limits, inputs: Mapping[str, Path], fds: Descriptors, *, root: bool
+    binary: str, system: System, limits: Limits, inputs: Mapping[str, Path], fds: Descriptors, *, root: bool, proc: bool
 ) -> list[str]:
-    """Everything up to the command, which follows."""
+    """Everything up to the command, which follows. ``proc``: whether the program sees the processes inside."""
     line = [binary, *(AS_ROOT if root else AS_USER), *NAMESPACES, "--die-with-parent", "--new-session", "--clearenv"]
     line += ["--hostname", "sandbox", "--chdir", "/", "--info-fd", str(fds.info), "--seccomp", str(fds.seccomp)]
     for directory in parents([*system.trees, "/proc", "/dev", BOX, *TMPFS[:1]]):
@@ -44,10 +44,10 @@ def arguments(
         line += ["--ro-bind", tree, tree]
     for link, target in system.links.items():
         line += ["--symlink", target, link]
-    line += ["--proc", "/proc", "--dev", "/dev"]
+    line += [*(["--proc", "/proc"] if proc else []), "--dev", "/dev"]
     for place in TMPFS:
-        line += ["--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", place]
-    line += ["--perms", "0700", "--size", str(limits.disk_bytes), "--tmpfs", BOX]
+        line += ["--perms", "1777", "--size", str(hard_bytes(limits.tmp_bytes)), "--tmpfs", place]
+    line += ["--perms", "0700", "--size", str(hard_bytes(limits.disk_bytes)), "--tmpfs", BOX]
     line += _inputs(inputs, fds.files)
     return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
@@ -73,7 +73,9 @@ def private_files(inputs: Mapping[str, Path]) -> list[str]:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             if status.st_mode & 0o005 != 0o005:
-                raise PermissionError(f"input {name!r}: other users may not read {path}, and the program is another user")
+                raise PermissionError(
+                    f"input {name!r}: other users may not read {path}, and the program is another user"
+                )
         elif not status.st_mode & 0o004:
             found.append(name)
     return found

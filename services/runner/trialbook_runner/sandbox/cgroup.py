@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from trialbook_runner.sandbox.types import RESERVE, Check, Limits
+from trialbook_runner.sandbox.types import RESERVE, Check, Limits, hard_bytes
 
 NEEDED: Final = frozenset({"memory", "pids"})
 ADVICE: Final = (
@@ -66,7 +66,7 @@ class Group:
         self.path = parent / name
         self.path.mkdir()
         # What is written to a tmpfs is memory of the group, so that the sizes of both are allowed for.
-        ceiling = limits.memory_bytes + limits.disk_bytes + 2 * limits.tmp_bytes
+        ceiling = limits.memory_bytes + hard_bytes(limits.disk_bytes) + 2 * hard_bytes(limits.tmp_bytes)
         self._write("memory.max", str(ceiling))
         if (self.path / "memory.swap.max").exists():
             self._write("memory.swap.max", "0")

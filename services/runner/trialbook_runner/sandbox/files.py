@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 INPUTS: Final = "inputs"
@@ -55,7 +57,7 @@ class Copy:
                 else:
                     self._leave_out(path, _kind(status.st_mode))
             except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-                self._leave_out(path, os.strerror(error.errno))
+                self._leave_out(path, error.strerror or str(error))
             except OSError as error:
                 if error.errno == errno.ELOOP:
                     self._leave_out(path, "a link is in the way")
@@ -88,10 +90,10 @@ class Copy:
             raise TooLarge("too many bytes")
         mode = 0o755 if status.st_mode & 0o100 else 0o644
         from_ = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
-        with open(from_, "rb") as reader:
+        with os.fdopen(from_, "rb") as reader:
             _remove(name, target)
             to = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=target)
-            with open(to, "wb") as writer:
+            with os.fdopen(to, "wb") as writer:
                 self._own(to)
                 shutil.copyfileobj(reader, writer, 1 << 20)
 
@@ -125,8 +127,10 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def check_inputs(names: list[str]) -> None:
-    """Raises ``ValueError`` for a name that is no plain file name."""
-    for name in names:
+def check_inputs(inputs: Mapping[str, Path]) -> None:
+    """Raises ``ValueError`` for a name that is no plain file name or a path that does not exist."""
+    for name, path in inputs.items():
+        if not path.exists():
+            raise ValueError(f"input {name!r}: there is no {path}")
         if not INPUT_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for an input: letters, digits, '.', '_', '-', at most 128")

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from trialbook_runner.sandbox import landlock
 from trialbook_runner.sandbox.files import INPUTS, Copy
+from trialbook_runner.sandbox.kernel import machine
 from trialbook_runner.sandbox.landlock import DEVICE, READ, WRITE, Ruleset
 from trialbook_runner.sandbox.mounts import BOX, DEVICES, System
 from trialbook_runner.sandbox.process import Started
@@ -48,11 +49,16 @@ class Box:
         self._root = Path(f"/proc/{started.anchor}/root")
         self._workdir, self._limits, self._uid, self._ruleset = workdir, limits, uid, ruleset
         self._box = self._open(BOX, closing)
-        proc = self._open("proc", closing)
-        self.processes = Processes(proc, in_namespace(proc))
+        self.processes = self._watched(started, closing)
         self.volumes: list[Volume] = [Tmpfs("the working directory", self._box, limits.disk_bytes, limits.files)]
         for place in ("tmp", "dev/shm"):
             self.volumes.append(Tmpfs(f"/{place}", self._open(place, closing), limits.tmp_bytes, SMALL_FILES))
+
+    def _watched(self, started: Started, closing: contextlib.ExitStack) -> Processes:
+        if (self._root / "proc").exists():
+            proc = self._open("proc", closing)
+            return Processes(proc, in_namespace(proc))
+        return Processes(_proc(closing), below(started.anchor))
 
     def _open(self, name: str, closing: contextlib.ExitStack) -> int:
         fd = os.open(self._root / name.lstrip("/"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -86,12 +92,10 @@ class Open:
         self, started: Started, workdir: Path, limits: Limits, uid: int, ruleset: Ruleset | None,
         inputs: Mapping[str, Path], system: System, closing: contextlib.ExitStack,
     ) -> None:  # fmt: skip
-        proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        closing.callback(os.close, proc)
         pids = below(started.anchor)
         self._workdir, self._uid, self._ruleset = workdir, uid, ruleset
         self._inputs, self._system = inputs, system
-        self.processes = Processes(proc, pids)
+        self.processes = Processes(_proc(closing), pids)
         limit_files = limits.files + len(inputs) + 2
         self.volumes: list[Volume] = [
             Tree("the working directory", workdir, limits.disk_bytes, limit_files, pids),
@@ -135,10 +139,14 @@ def own(directory: Path, uid: int) -> None:
             os.chown(name, uid, uid, dir_fd=fd, follow_symlinks=False)
 
 
+def _proc(closing: contextlib.ExitStack) -> int:
+    fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    closing.callback(os.close, fd)
+    return fd
+
+
 def ruleset(abi: int, closing: contextlib.ExitStack) -> Ruleset | None:
     """An empty ruleset, where the kernel has Landlock."""
-    from trialbook_runner.sandbox.kernel import machine
-
     here = machine()
     return closing.enter_context(landlock.Ruleset(here, abi)) if here is not None and abi else None
 

@@ -21,7 +21,7 @@ def first_uid(uid_map: str) -> int | None:
     """Where our ids begin, given /proc/self/uid_map; None when this user namespace has too few."""
     ranges = [tuple(int(field) for field in line.split()) for line in uid_map.splitlines()]
     for inside, _, count in ranges:
-        if inside <= FIRST_UID and FIRST_UID + UIDS <= inside + count:
+        if inside <= FIRST_UID and inside + count >= FIRST_UID + UIDS:
             return FIRST_UID
     inside, _, count = max(ranges, key=lambda r: r[2])
     return inside + count - 1 - UIDS if count > 8 * UIDS else None
@@ -41,8 +41,8 @@ def check() -> Check:
     if capabilities() & needed != needed:
         return Check(
             usable=False,
-            detail="the runner is root but may not change its user id (CAP_SETUID and CAP_SETGID), and no process limit "
-            "binds root: run it as an ordinary user",
+            detail="the runner is root but may not change its user id (no CAP_SETUID, CAP_SETGID), and no limit on "
+            "processes binds root: run it as an ordinary user",
         )
     first = first_uid(Path("/proc/self/uid_map").read_text())
     if first is None:

@@ -56,7 +56,8 @@ def machine(name: str = "") -> Machine | None:
     if name not in AUDIT_ARCH:
         return None
     column = list(AUDIT_ARCH).index(name)
-    return Machine(name, AUDIT_ARCH[name], {call: n[column] for call, n in NUMBERS.items() if n[column] is not None})
+    numbers = {call: number for call, both in NUMBERS.items() if (number := both[column]) is not None}
+    return Machine(name, AUDIT_ARCH[name], numbers)
 
 
 def call(number: int, *arguments: int | bytes | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +73,7 @@ class Ruleset:
                 continue
             try:
                 allowed = rights & self._files
-                if not os.path.isdir(f"/proc/self/fd/{fd}"):
+                if not stat.S_ISDIR(os.fstat(fd).st_mode):
                     allowed &= FILE_RIGHTS
                 beneath = struct.pack("=Qi", allowed, fd)
                 call(self._machine.numbers["landlock_add_rule"], self.fd, RULE_PATH_BENEATH, beneath, 0)

@@ -34,7 +34,7 @@ def system(extra: tuple[str, ...] = ()) -> System:
     trees, links = ["/usr"], {}
     for root in ROOTS:
         if Path(root).is_symlink():
-            links[root] = os.readlink(root)
+            links[root] = str(Path(root).readlink())
         elif Path(root).is_dir():
             trees.append(root)
     trees += [name for name in ETC if Path(name).exists()]

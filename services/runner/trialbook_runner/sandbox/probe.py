@@ -6,6 +6,8 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 from trialbook_runner.sandbox import cgroup, identity, landlock
 from trialbook_runner.sandbox.bwrap import AS_ROOT, AS_USER, NAMESPACES, version
@@ -81,7 +83,10 @@ def _landlock(here: Machine | None) -> Check:
             detail=f"Landlock ABI {found} cannot keep a program from signalling what watches over it (needs ABI "
             f"{landlock.SIGNAL_SCOPE_ABI}, Linux 6.12)",
         )
-    return Check(usable=True, detail=f"Landlock ABI {found}, seccomp and rlimits; {platform.machine()}")
+    python = Path(sys.executable).resolve()
+    hidden = os.geteuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in python.parents)
+    note = f"; programs cannot execute {python}, which only root reaches" if hidden else ""
+    return Check(usable=True, detail=f"Landlock ABI {found}, seccomp and rlimits{note}")
 
 
 def _advice() -> str:
@@ -95,9 +100,8 @@ def _advice() -> str:
     found = []
     for path, (bad, advice) in switches.items():
         try:
-            with open(path) as file:
-                if file.read().strip() == bad:
-                    found.append(f"{path} is {bad}: {advice}")
+            if Path(path).read_text().strip() == bad:
+                found.append(f"{path} is {bad}: {advice}")
         except OSError:  # this kernel has no such switch
             continue
     return "; ".join(found) or "User namespaces are not allowed here"

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from trialbook_runner.sandbox.processes import count_of_user, descendants
-from trialbook_runner.sandbox.types import RESERVE, Limits
+from trialbook_runner.sandbox.types import RESERVE, Limits, hard_bytes
 
 START_S = 20.0
 MAX_ERROR = 4096
@@ -143,7 +143,7 @@ def limit(pid: int, limits: Limits, *, namespace: bool, root: bool) -> None:
     caps = {
         resource.RLIMIT_NPROC: counted + limits.processes + RESERVE,
         resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_FSIZE: limits.disk_bytes,
+        resource.RLIMIT_FSIZE: hard_bytes(limits.disk_bytes),
         # Where the watch or a cgroup ends the program first, with its cause; these hold when they are late.
         resource.RLIMIT_DATA: 2 * limits.memory_bytes,
         resource.RLIMIT_AS: 4 * limits.memory_bytes + (1 << 30),
@@ -182,10 +182,10 @@ def verify(pid: int, uid: int, *, seccomp: bool) -> None:
 async def gone(started: Started) -> None:
     """Wait until the anchor, and with it everything inside, is dead."""
     loop = asyncio.get_running_loop()
-    dead = loop.create_future()
-    loop.add_reader(started.anchor_fd, lambda: dead.done() or dead.set_result(None))
+    dead = asyncio.Event()
+    loop.add_reader(started.anchor_fd, dead.set)
     try:
-        await dead
+        await dead.wait()
     finally:
         loop.remove_reader(started.anchor_fd)
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from trialbook_runner.sandbox import cgroup, mounts, process
+from msgspec.structs import replace
+
+from trialbook_runner.sandbox import mounts, process
 from trialbook_runner.sandbox.bwrap import gate_command
 from trialbook_runner.sandbox.cgroup import Group
 from trialbook_runner.sandbox.files import INPUTS, TooLarge, check_inputs
@@ -22,6 +24,7 @@ from trialbook_runner.sandbox.probe import probe
 from trialbook_runner.sandbox.process import Started, StartError
 from trialbook_runner.sandbox.start import Plan, start
 from trialbook_runner.sandbox.types import (
+    Cause,
     Limits,
     OnOutput,
     Places,
@@ -81,23 +84,35 @@ class Sandbox:
         devices); ``inputs`` there shows the inputs and is not handed back. Raises ``SandboxUnavailable``,
         ``ValueError`` for names and arguments that cannot be passed on, and whatever ``on_output`` raises.
         """
-        wall, inputs = self.wall(), {name: path.resolve() for name, path in (inputs_readonly or {}).items()}
+        wall, inputs = self.wall(), dict(inputs_readonly or {})
         _check(argv, env or {})
-        check_inputs(list(inputs))
+        check_inputs(inputs)
         began = time.monotonic()
         with contextlib.ExitStack() as closing:
             uid = closing.enter_context(identity()) if wall != "none" else -1
-            system, place = mounts.system(self._readonly), self.places(workdir, inputs).workdir
-            plan = Plan(
-                argv=list(argv), env=_environment(place, wall, system.path, env or {}), workdir=workdir.resolve(),
-                inputs=inputs, limits=limits, uid=uid, wall=wall, system=system, gate=gate_command(),
-            )  # fmt: skip
+            plan = self._plan(argv, workdir, limits, inputs, env or {}, uid)
             try:
                 started, ground = await start(plan, closing)
             except (StartError, OSError) as error:
                 return Verdict(cause="sandbox_error", wall=wall, detail=str(error), start_s=time.monotonic() - began)
             attempt = _Attempt(plan, started, ground, on_output, began)
             return await attempt.run(cancel or asyncio.Event(), self._group(plan, closing))
+
+    def _plan(
+        self,
+        argv: list[str],
+        workdir: Path,
+        limits: Limits,
+        inputs: Mapping[str, Path],
+        env: Mapping[str, str],
+        uid: int,
+    ) -> Plan:
+        wall, system, place = self.wall(), mounts.system(self._readonly), self.places(workdir, inputs).workdir
+        return Plan(
+            argv=list(argv), env=_environment(place, wall, system.path, env), workdir=workdir.resolve(),
+            inputs={name: path.resolve() for name, path in inputs.items()}, limits=limits, uid=uid, wall=wall,
+            system=system, gate=gate_command(),
+        )  # fmt: skip
 
     def _group(self, plan: Plan, closing: contextlib.ExitStack) -> Group | None:
         check = self.probe().cgroup
@@ -123,27 +138,36 @@ class _Attempt:
     async def run(self, cancel: asyncio.Event, group: Group | None) -> Verdict:
         """See ``Sandbox.run``."""
         try:
-            try:
-                await self._ground.prepare()
-                if group is not None:
-                    group.admit(self._started.program)
-                await process.pass_gate(self._started.gate, self._plan.env)
-            except TooLarge as error:
-                return self._verdict("disk_limit", f"the working directory does not fit: {error}")
-            except (StartError, OSError) as error:
-                return self._verdict("sandbox_error", str(error))
+            refused = await self._pass_gate(group)
             passed = time.monotonic()
+            if refused is not None:
+                await self._clean()
+                return replace(await self._hand_back(refused), start_s=passed - self._began)
             await self._follow(cancel)
             seconds = time.monotonic() - passed
-            verdict = await self._judge(group)
-            return _with(verdict, seconds=seconds, start_s=passed - self._began)
+            ending = await self._hand_back(await self._judge(group))
+            return replace(ending, seconds=seconds, start_s=passed - self._began)
         finally:
             await asyncio.shield(self._clean())
+
+    async def _pass_gate(self, group: Group | None) -> Verdict | None:
+        """Let the program run; a verdict when it could not."""
+        try:
+            await self._ground.prepare()
+            if group is not None:
+                group.admit(self._started.program)
+            await process.pass_gate(self._started.gate, self._plan.env)
+        except TooLarge as error:
+            return self._verdict("disk_limit", f"the working directory does not fit: {error}")
+        except (StartError, OSError) as error:
+            return self._verdict("sandbox_error", str(error))
+        return None
 
     async def _follow(self, cancel: asyncio.Event) -> None:
         """Until the program is dead and everything it printed is handed on."""
         outer = self._started.process
-        assert outer.stdout is not None and outer.stderr is not None, "both are pipes"
+        assert outer.stdout is not None, "it is a pipe"
+        assert outer.stderr is not None, "it is a pipe"
         self._watch.start()
         end = asyncio.create_task(process.gone(self._started))
         pumps = [
@@ -168,20 +192,24 @@ class _Attempt:
         self._watch.end("cancelled", "cancellation was requested")
 
     async def _judge(self, group: Group | None) -> Verdict:
-        ending = await self._ending()
-        if self._watch.error is not None:
-            return self._verdict("sandbox_error", f"the watch failed: {self._watch.error}")
+        """The cause: what the watch did, else what the kernel counted, else how the program ended."""
+        watch, ending = self._watch, await self._ending()
         counted = group.outcome() if group is not None else None
+        if watch.error is not None:
+            return self._verdict("sandbox_error", f"the watch failed: {watch.error}")
         if counted is not None:
-            self._watch.peak_bytes = max(self._watch.peak_bytes, counted.peak_bytes)
-        if self._watch.cause is None and counted is not None and counted.out_of_memory:
-            ending = self._verdict("memory_limit", "the kernel ended it at the memory limit of its group")
-        elif self._watch.cause is None and counted is not None and counted.out_of_processes and not ending.ok:
-            ending = self._verdict("process_limit", f"more than {self._plan.limits.processes} processes and threads")
-        elif self._watch.cause is None and not ending.ok:
-            self._watch.check_volumes()
-        if self._watch.cause is not None:
-            ending = self._verdict(self._watch.cause, self._watch.detail)
+            watch.peak_bytes = max(watch.peak_bytes, counted.peak_bytes)
+        if watch.cause is None and not ending.ok:
+            if counted is not None and counted.out_of_memory:
+                return self._verdict("memory_limit", "the kernel ended it at the memory limit of its group")
+            if counted is not None and counted.out_of_processes:
+                return self._verdict("process_limit", f"more than {self._plan.limits.processes} processes and threads")
+            if ending.signal == signal.SIGXFSZ:
+                return self._verdict("disk_limit", "a file outgrew the limit")
+            watch.check_volumes()
+        return self._verdict(watch.cause, watch.detail) if watch.cause is not None else ending
+
+    async def _hand_back(self, ending: Verdict) -> Verdict:
         try:
             left_out = await self._ground.collect()
         except TooLarge as error:
@@ -189,24 +217,24 @@ class _Attempt:
             return self._verdict("disk_limit", detail) if ending.cause in {"exited", "signalled"} else ending
         except OSError as error:
             return self._verdict("sandbox_error", f"its files could not be handed back: {error}")
-        return _with(ending, left_out=left_out, peak_memory_bytes=self._watch.peak_bytes)
+        return replace(ending, left_out=left_out)
 
     async def _ending(self) -> Verdict:
         code = await self._started.process.wait()
         if self._plan.wall != "bwrap":
             word = await process.receive(self._started.gate)
             if word[:1] != b"X":
-                return self._verdict("signalled", "it was ended from outside", signal=signal.SIGKILL)
+                return self._verdict("signalled", "it was ended from outside", number=signal.SIGKILL)
             code = os.waitstatus_to_exitcode(int(word[1:]))
         elif code > 128 and code - 128 in signal.valid_signals():
             code = 128 - code  # bubblewrap reports signals as shells do
         if code < 0:
-            return self._verdict("signalled", signal.Signals(-code).name, signal=-code)
+            return self._verdict("signalled", signal.Signals(-code).name, number=-code)
         return self._verdict("exited", "", code=code)
 
-    def _verdict(self, cause, detail, *, code=None, signal=None):  # type: ignore[no-untyped-def]
+    def _verdict(self, cause: Cause, detail: str, *, code: int | None = None, number: int | None = None) -> Verdict:
         return Verdict(
-            cause=cause, wall=self._plan.wall, detail=detail, code=code, signal=signal,
+            cause=cause, wall=self._plan.wall, detail=detail, code=code, signal=number,
             output_bytes=self._output.taken, peak_memory_bytes=self._watch.peak_bytes,
         )  # fmt: skip
 
@@ -216,12 +244,6 @@ class _Attempt:
         self._started.kill()
         await process.gone(self._started)
         await self._started.process.communicate()
-
-
-def _with(verdict: Verdict, **changes: object) -> Verdict:
-    from msgspec.structs import replace
-
-    return replace(verdict, **changes)
 
 
 def _environment(place: str, wall: Wall, path: str, extra: Mapping[str, str]) -> dict[str, str]:

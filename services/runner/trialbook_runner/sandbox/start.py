@@ -47,6 +47,7 @@ class _Starting:
         closing.callback(self._gate.close)
 
     async def bwrap(self) -> tuple[Started, Ground]:
+        """Namespaces, and Landlock within them. See ``start``."""
         plan, root = self._plan, self._plan.uid >= 0
         info, writing = os.pipe()
         self._closing.callback(os.close, info)
@@ -57,7 +58,10 @@ class _Starting:
         )  # fmt: skip
         binary = shutil.which("bwrap", path=os.defpath + ":/usr/local/bin")
         assert binary is not None, "the probe found it"
-        line = bwrap.arguments(binary, plan.system, plan.limits, plan.inputs, fds, root=root)
+        # bubblewrap's own process 1 runs as the same user unless the runner is root. Landlock keeps a program's hands
+        # off it; without Landlock the program must not see it.
+        proc = root or self._rules is not None
+        line = bwrap.arguments(binary, plan.system, plan.limits, plan.inputs, fds, root=root, proc=proc)
         try:
             running = await self._spawn([*line, *plan.gate, *self._words([])], [*_all(fds), *self._common()])
         finally:
@@ -65,11 +69,13 @@ class _Starting:
         return await self._arrive(running, lambda: int(json.loads(os.read(info, 4096))["child-pid"]), signal.SIGKILL)
 
     async def supervised(self) -> tuple[Started, Ground]:
+        """Landlock and seccomp, or nothing, below a parent of ours. See ``start``."""
         confined = self._plan.wall == "landlock"
         code = self._filter(unix_sockets=False) if confined else -1
         script = str(Path(__file__).with_name("supervise.py"))
         words = self._words([str(code)])
-        running = await self._spawn([sys.executable, "-I", "-S", script, *words], [*([code] if confined else []), *self._common()])
+        fds = [*([code] if confined else []), *self._common()]
+        running = await self._spawn([sys.executable, "-I", "-S", script, *words], fds)
         return await self._arrive(running, lambda: running.pid, signal.SIGTERM)
 
     async def _spawn(self, command: list[str], fds: list[int]) -> asyncio.subprocess.Process:

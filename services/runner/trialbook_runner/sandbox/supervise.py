@@ -17,7 +17,7 @@ from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gate import check, enter  # type: ignore[import-not-found]  # noqa: E402 -- a neighbour, not part of a package
+from gate import check, enter  # type: ignore[import-not-found]
 
 PDEATHSIG, SUBREAPER = 1, 36
 

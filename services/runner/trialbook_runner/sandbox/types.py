@@ -33,6 +33,11 @@ RESERVE = 8
 """Processes that the kernel allows beyond the limit, so that the watch sees that the limit was exceeded."""
 
 
+def hard_bytes(limit: int) -> int:
+    """Where the kernel refuses to store more: beyond the limit, so that the watch sees that it was exceeded."""
+    return limit + max(limit // 4, 64 * MIB)
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one program may use. Sizes in bytes, times in seconds."""
 

@@ -31,7 +31,7 @@ class Volume(Protocol):
 
 
 class Tmpfs:
-    """A tmpfs of its own: the kernel refuses what exceeds its size, and counts."""
+    """A tmpfs of its own: the kernel counts, and refuses what exceeds its size (see ``hard_bytes``)."""
 
     def __init__(self, name: str, fd: int, max_bytes: int, max_files: int) -> None:
         self.name, self._fd, self.max_bytes, self.max_files = name, fd, max_bytes, max_files
@@ -39,9 +39,7 @@ class Tmpfs:
     def use(self) -> Use:
         """See ``Volume``."""
         numbers = os.fstatvfs(self._fd)
-        used = (numbers.f_blocks - numbers.f_bfree) * numbers.f_frsize
-        full = numbers.f_bfree == 0
-        return Use(max(used, self.max_bytes) if full else used, numbers.f_files - numbers.f_ffree)
+        return Use((numbers.f_blocks - numbers.f_bfree) * numbers.f_frsize, numbers.f_files - numbers.f_ffree)
 
 
 class Tree:

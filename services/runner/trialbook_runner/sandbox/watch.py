@@ -14,7 +14,7 @@ from trialbook_runner.sandbox.processes import Processes
 from trialbook_runner.sandbox.types import Cause, Limits
 from trialbook_runner.sandbox.volumes import Volume
 
-INTERVAL_S = 0.01
+INTERVAL_S = 0.005
 TREE_INTERVAL_S = 0.1
 GENTLE: frozenset[Cause] = frozenset({"timeout", "cancelled"})
 """Causes that leave the program ``grace_s`` to end by itself."""
@@ -68,8 +68,8 @@ class Watch:
         """Compare what is stored with what may be. Also called once after the end."""
         for volume in self._volumes:
             use = volume.use()
-            if use.size >= volume.max_bytes:
-                self._name("disk_limit", f"{volume.name} holds {volume.max_bytes} bytes and is full")
+            if use.size > volume.max_bytes:
+                self._name("disk_limit", f"{volume.name} holds more than {volume.max_bytes} bytes")
             elif use.files > volume.max_files:
                 self._name("disk_limit", f"{volume.name} has more than {volume.max_files} files")
 
@@ -109,4 +109,3 @@ class Watch:
         self.peak_bytes = max(self.peak_bytes, memory)
         if memory > limits.memory_bytes:
             self.end("memory_limit", f"the memory limit is {limits.memory_bytes} bytes")
-

@@ -46,9 +46,23 @@ attempt("pivot_root", lambda: check(libc.syscall({True: 155}.get(os.uname().mach
 attempt("mount", lambda: check(libc.mount(b"none", b"inputs", b"tmpfs", 0, None)))
 attempt("remount", lambda: check(libc.mount(None, b"/", None, 32 | 4096, None)))
 attempt("umount", lambda: check(libc.umount2(b"inputs", 2)))
-for path in ("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/hostname"):
+for path in (
+    "/proc/sysrq-trigger",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/vm/drop_caches",
+    "/proc/sys/kernel/hostname",
+):
     attempt(path, lambda path=path: os.close(os.open(path, os.O_WRONLY)))
-for path in ("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev/kvm", "/dev/userfaultfd", "/dev/loop0"):
+for path in (
+    "/dev/kmsg",
+    "/dev/mem",
+    "/dev/vda",
+    "/dev/sda",
+    "/dev/fuse",
+    "/dev/kvm",
+    "/dev/userfaultfd",
+    "/dev/loop0",
+):
     attempt(path, lambda path=path: os.close(os.open(path, os.O_RDWR)))
 attempt("hostname", lambda: check(libc.sethostname(b"hostile", 7)) if os.geteuid() else check(-1))
 attempt("priority", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))

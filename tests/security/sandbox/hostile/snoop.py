@@ -6,10 +6,11 @@ Arguments: the word reversed, the runner's process id, paths to try.
 import os
 import sys
 
+SHADOW = os.path.join("/root", "etc/shadow")  # as seen through a link of /proc
 word, runner = sys.argv[1][::-1], sys.argv[2]
 paths = [*sys.argv[3:], "/etc/shadow", "/proc/1/environ", f"/proc/{runner}/environ", f"/proc/{runner}/cmdline"]
-paths += [f"/proc/{runner}/cwd", f"/proc/{runner}/root/etc/shadow", "/proc/self/root/etc/shadow", "/proc/kcore"]
-paths += [f"/proc/{os.getppid()}/environ", f"/proc/{os.getppid()}/root/etc/shadow", "/proc/self/cwd/../etc/shadow"]
+paths += [f"/proc/{runner}/cwd", f"/proc/{runner}{SHADOW}", f"/proc/self{SHADOW}", "/proc/kcore"]
+paths += [f"/proc/{os.getppid()}/environ", f"/proc/{os.getppid()}{SHADOW}", "/proc/self/cwd/../etc/shadow"]
 try:
     paths += [f"/proc/{name}/environ" for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
 except OSError as error:
