@@ -12,7 +12,8 @@ from trialbook_gateway.app import create_app
 from trialbook_gateway.services import Services
 from trialbook_gateway.settings import Settings, from_environment
 
-DRAIN_S = 8
+DRAIN_S = 6
+GOODBYE_S = 1.5
 
 
 class LiveServer(uvicorn.Server):
@@ -26,11 +27,12 @@ class LiveServer(uvicorn.Server):
         """End live connections with their cursors, then stop as usual."""
         if self._services.started:
             self._services.hub.stop_soon()
+            await self._services.hub.drained(GOODBYE_S)
         await super().shutdown(sockets)
 
 
 def server(settings: Settings) -> uvicorn.Server:
-    """The configured server. Live connections are closed when it stops, after at most 8 seconds."""
+    """The configured server. Live connections are closed when it stops, after at most 7.5 seconds."""
     services = Services(settings)
     return LiveServer(
         uvicorn.Config(

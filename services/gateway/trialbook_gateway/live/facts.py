@@ -43,7 +43,7 @@ class FactsFollower:
                     batch = [item for entry in fresh for item in entry.items if self._wanted(item)]
                     if batch:
                         yield batch
-                elif not found and not await channel.changed(idle_s):
+                elif not found and (not await channel.changed(idle_s) or channel.stopping):
                     yield []
 
     def cursor_after(self, item: Item) -> str:

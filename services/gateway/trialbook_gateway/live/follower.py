@@ -50,7 +50,7 @@ class RunFollower:
             while self._generation == self._channel.generation:
                 found = self._next_items()
                 if found is None:
-                    if not await self._channel.changed(idle_s):
+                    if not await self._channel.changed(idle_s) or self._channel.stopping:
                         yield []
                     continue
                 batch = self._wanted(found)

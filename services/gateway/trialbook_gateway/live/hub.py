@@ -69,7 +69,14 @@ class Hub:
         """Ask every live connection to end."""
         self.closing.set()
         for shared in self._channels.values():
+            shared.channel.stopping = True
             shared.channel.wake()
+
+    async def drained(self, timeout_s: float) -> None:
+        """Wait until every client has been told, at most ``timeout_s`` seconds."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._clients and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
 
     @contextmanager
     def client(self, kind: str) -> Iterator[None]:

@@ -27,6 +27,8 @@ class Ring:
         self._bytes = 0
         self._waiting: set[asyncio.Future[bool]] = set()
         self.base = 0
+        self.stopping = False
+        """The gateway ends: followers give their clients the chance to say goodbye."""
         self.generation = 0
         """Raised whenever something may be missing: followers then read the past again."""
         self.floor_facts = 0
