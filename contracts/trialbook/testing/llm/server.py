@@ -149,10 +149,11 @@ class ScriptedServer:
             _send(writer, 200, body[: len(body) // 2] if fault == "malformed_body" else body)
             return
         writer.write(head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}))
-        for number, event in enumerate(events(asked, said)):
+        pieces = list(events(asked, said))
+        for number, event in enumerate(pieces):
             if fault == "slow_stream" and reply.fault is not None:
                 await asyncio.sleep(reply.fault.delay_s)
-            if fault == "drop" and number == 2:
+            if fault == "drop" and number == min(4, len(pieces) - 1):
                 raise _Dropped
             writer.write(chunk(event[: len(event) // 2] + b"\n\n" if fault == "malformed_body" else event))
             await writer.drain()

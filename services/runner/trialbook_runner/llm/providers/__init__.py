@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from trialbook.llm import LlmSettings, ProviderSettings, describe_providers
 from trialbook_runner.llm.errors import CallFailed, Kind
@@ -12,10 +12,6 @@ from trialbook_runner.llm.requests import Completion, OnText, Request
 
 class Provider(Protocol):
     """Speaks to one provider. It repeats nothing and limits nothing; both are the caller's."""
-
-    def arguments(self, request: Request) -> dict[str, Any]:
-        """What is sent beside messages and schema, under the provider's own names; pure."""
-        ...
 
     async def complete(self, request: Request, on_text: OnText | None = None) -> Completion:
         """One call; with ``on_text`` it is streamed. Raises ``CallFailed``, whose text may still quote a key."""

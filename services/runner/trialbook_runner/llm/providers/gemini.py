@@ -34,7 +34,7 @@ class Gemini:
         if request.temperature is not None:
             arguments["temperature"] = request.temperature
         if isinstance(request.reasoning_effort, int):
-            arguments["thinking_config"] = {"thinking_budget": request.reasoning_effort}
+            arguments["thinking_config"] = types.ThinkingConfig(thinking_budget=request.reasoning_effort)
         if request.output == "schema":
             arguments["response_mime_type"] = "application/json"
         return arguments
