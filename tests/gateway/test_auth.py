@@ -41,7 +41,8 @@ async def test_tokens_open_their_workspaces(guarded: Site) -> None:
         assert (await http.get("/v1/runs?workspace=room", headers=bob)).status_code == 200
         assert (await http.post("/v1/workspaces", json={"id": "mine"}, headers=bob)).status_code == 403
         assert [w["id"] for w in (await http.get("/v1/workspaces", headers=bob)).json()["items"]] == ["room"]
-        facts = await http.get("/v1/events?workspace=room", headers=bob)
+        sequence = made.headers["trialbook-sequence"]
+        facts = await http.get(f"/v1/events?workspace=room&at_least={sequence}", headers=bob)
         assert facts.json()["items"][0]["event"]["actor"] == "alice"
         for path in ("/health", "/health/live", "/metrics", "/openapi.json", "/docs"):
             assert (await http.get(path)).status_code == 200, path
