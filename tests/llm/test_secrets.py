@@ -76,12 +76,14 @@ async def test_no_path_of_a_call_shows_the_key(
     wire: Wire, fault: str, streamed: bool, everything_logged: list[str]
 ) -> None:
     rule = msgspec.structs.replace(FAULTS[fault])
-    more: dict[str, Any] = {"on_text": lambda _: None} if streamed else {}
+    pieces: list[str] = []
+    more: dict[str, Any] = {"on_text": pieces.append} if streamed else {}
     async with rig([rule], wire, env={"LLM_RETRIES": "1", "LLM_TIMEOUT_S": "0.4"}) as r:
         outcome = await _outcome(r, **more)
         assert isinstance(r.effects, MemoryEffects)
         shown = {
             "outcome": outcome,
+            "streamed": "".join(pieces),
             "effects": msgspec.json.encode(r.effects.recorded).decode(),
             "accounts": repr(r.caller.meter.report()),
             "call logs": repr(r.logs),
@@ -121,6 +123,17 @@ def test_the_redactor_masks_whole_keys_and_leaves_placeholders() -> None:
     redact = Redactor([Secret("abcdefgh"), Secret("abcdefgh-long"), Secret("none")])
     assert redact.text("abcdefgh-long abcdefgh none") == "*** *** none"
     assert redact.value({"abcdefgh": ["abcdefgh", 1, None]}) == {"***": ["***", 1, None]}
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_a_key_in_pieces_is_masked_too(size: int) -> None:
+    text = f"sk-no {KEY}{KEY[:-1]} sk-canary-0 {KEY} sk-can"
+    got: list[str] = []
+    stream = Redactor([Secret(KEY), Secret("sk-canary-other")]).stream(got.append)
+    for at in range(0, len(text), size):
+        stream(text[at : at + size])
+    stream.flush()
+    assert "".join(got) == text.replace(KEY, "***")
 
 
 def test_credentials_in_an_address_do_not_show() -> None:

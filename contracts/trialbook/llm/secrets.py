@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 MASK = "***"
@@ -60,3 +60,42 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         return value
+
+    def stream(self, emit: Callable[[str], None]) -> RedactedStream:
+        """Masks a text that comes in pieces, also where a key is cut by their borders."""
+        return RedactedStream(self, self._values, emit)
+
+
+class RedactedStream:
+    """Hands pieces on, holding back an end that may be the beginning of a key."""
+
+    def __init__(self, redactor: Redactor, values: list[str], emit: Callable[[str], None]) -> None:
+        self._redactor = redactor
+        self._values = values
+        self._emit = emit
+        self._held = ""
+        self.begun = False
+        """Whether anything was handed on."""
+
+    def __call__(self, piece: str) -> None:
+        """Take the next piece."""
+        text = self._redactor.text(self._held + piece)
+        held = max((_overlap(text, value) for value in self._values), default=0)
+        self._held = text[len(text) - held :]
+        self._give(text[: len(text) - held])
+
+    def flush(self) -> None:
+        """Hand on what was held back; the text has ended."""
+        held, self._held = self._held, ""
+        self._give(held)
+
+    def _give(self, text: str) -> None:
+        if text:
+            self.begun = True
+            self._emit(text)
+
+
+def _overlap(text: str, value: str) -> int:
+    """Length of the longest end of ``text`` with which ``value`` begins."""
+    longest = min(len(text), len(value) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(value[:size])), 0)

@@ -147,14 +147,17 @@ class Caller:
             rejected = self._rejected[request.provider]
             raise CallFailed(rejected.kind, rejected.detail, status=rejected.status)
         provider = self._providers.get(request.provider)
-        streamed = _Streamed(on_text) if on_text is not None else None
         repeat = 0
         while True:
+            streamed = self._providers.redactor.stream(on_text) if on_text is not None else None
             try:
                 async with self._providers.slots(request.provider), asyncio.timeout(self.settings.timeout_s):
                     # Here and not before the wait for a slot: meanwhile others have spent.
                     self.meter.check()
-                    return await provider.complete(request, streamed), repeat
+                    completion = await provider.complete(request, streamed)
+                if streamed is not None:
+                    streamed.flush()
+                return completion, repeat
             except TimeoutError:
                 failure = CallFailed("timeout", f"no answer in {self.settings.timeout_s:g} s")
             except CallFailed as failed:
@@ -222,15 +225,3 @@ def _shown(completion: Completion, request: dict[str, Any]) -> Any:
         return msgspec.json.decode(completion.text)
     except msgspec.DecodeError:
         return completion.text
-
-
-class _Streamed:
-    """Passes pieces on and remembers whether there were any."""
-
-    def __init__(self, on_text: OnText) -> None:
-        self._on_text = on_text
-        self.begun = False
-
-    def __call__(self, text: str) -> None:
-        self.begun = True
-        self._on_text(text)

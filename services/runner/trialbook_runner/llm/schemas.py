@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 
 DROPPED = frozenset({"default", "title", "$defs", "discriminator", "examples"})
+STARTS = 50
+"""How many opening braces are tried before a text counts as one without an object."""
 BOUNDS = frozenset({"minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"})
 """Not every strict mode takes these; the answer is checked against them anyway."""
 GEMINI_DROPPED = frozenset({"additionalProperties", "const"})
@@ -120,7 +122,9 @@ def _first_object(text: str) -> dict[str, Any]:
     """Models wrap objects in fences and sentences: take the first place where one begins and ends."""
     decoder = json.JSONDecoder()
     start, problem = text.find("{"), "it holds no JSON object"
-    while start >= 0:
+    for _ in range(STARTS):
+        if start < 0:
+            break
         try:
             value, _ = decoder.raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError) as error:
@@ -129,6 +133,4 @@ def _first_object(text: str) -> dict[str, Any]:
             if isinstance(value, dict):
                 return value
         start = text.find("{", start + 1)
-        if start > 20_000:
-            break
     raise NotAnObject(f"The answer is not valid JSON: {problem}")
