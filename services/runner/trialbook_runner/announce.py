@@ -59,8 +59,9 @@ class Announcer:
             state=self.state, labels=settings.labels,
             pools={p.name: Pool(slots=p.slots, busy=p.busy) for p in self._pools},
             workloads=sorted(self._parts.registry.workloads), broken=self._parts.registry.broken,
-            runs=[aggregate.id for aggregate in self._parts.attempts], lease_s=settings.lease_s, sandbox="none",
-            started_at=self._started_at, heartbeat_at=rfc3339(self._parts.clock.now()),
+            runs=[aggregate.id for aggregate in self._parts.attempts], lease_s=settings.lease_s,
+            sandbox=self._parts.walls.wall or "", started_at=self._started_at,
+            heartbeat_at=rfc3339(self._parts.clock.now()),
         )  # fmt: skip
 
     async def _publish(self, subject: str, info: msgspec.Struct) -> None:

@@ -17,7 +17,8 @@ from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import SystemClock
 from trialbook.handle import Handler
 from trialbook.ids import UUIDv7Source
-from trialbook.log.nats import NatsEventLog, connect
+from trialbook.log.connect import close, connect
+from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook_runner.announce import Announcer
 from trialbook_runner.attempt import Parts
@@ -31,6 +32,7 @@ from trialbook_runner.leases import Leases
 from trialbook_runner.measurements import Measurements
 from trialbook_runner.notices import follow_notices
 from trialbook_runner.registry import Registry
+from trialbook_runner.sandbox.probe import probe
 from trialbook_runner.settings import Settings
 from trialbook_runner.workdir import Workdirs
 
@@ -92,6 +94,7 @@ class Runner:
             settings=settings, source=self._source, handler=handler, blobs=NatsBlobStore(nc), registry=self._registry,
             publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
             children=Children(handler, endings, Measurements(nc), self._registry, self._source), attempts={},
+            walls=await asyncio.to_thread(probe, settings.sandbox, settings.sandbox_cgroup),
         )  # fmt: skip
         dispatcher = Dispatcher(parts)
         self._pools = [
@@ -168,6 +171,6 @@ async def _close_connection(nc: Client) -> None:
     try:
         if nc.is_connected:
             await nc.flush(CLOSE_S)
-        await nc.close()
+        await close(nc)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         log.warning("NATS: %s while closing", type(error).__name__)

@@ -34,6 +34,7 @@ from trialbook_runner.facts import AttemptFacts
 from trialbook_runner.leases import Leases
 from trialbook_runner.operations import Operations
 from trialbook_runner.registry import Registry
+from trialbook_runner.sandbox import Walls
 from trialbook_runner.settings import Settings
 from trialbook_runner.workdir import Workdirs
 
@@ -55,6 +56,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     leases: Leases
     workdirs: Workdirs
     clock: Clock
+    walls: Walls
     attempts: dict[AggregateId, Attempt]
     """Attempts that are being executed now."""
 
@@ -81,6 +83,8 @@ class Attempt:
             known = await self._parts.handler.load(aggregate)
             if known.state.spec is not None:
                 claim = msgspec.structs.replace(claim, isolation=known.state.spec.isolation)
+        if claim.isolation == "sandbox":
+            claim = msgspec.structs.replace(claim, sandbox=self._parts.walls.wall or "")
         outcome: Outcome[Any] = await self._parts.handler.handle(aggregate, claim, meta, known)
         if outcome.state.status != "running":
             await self._acknowledge()  # the claim found the run cancelled, or lost too often
@@ -129,7 +133,7 @@ class Attempt:
     async def _execute(self, facts: AttemptFacts, signals: SignalStream) -> Verdict:
         order = facts.state.order
         workload = self._parts.registry.workloads.get(order.workload)
-        problem = unfit(workload, order.workload, order.isolation, self._parts.registry)
+        problem = unfit(workload, order.workload, order.isolation, self._parts.registry, self._parts.walls)
         if problem is not None or workload is None:
             assert problem is not None, "a missing workload is unfit"
             return problem
@@ -163,7 +167,7 @@ class Attempt:
                     workload=workload.name, params=order.params, seed=order.seed, workdir=str(place.work),
                     scratch=str(place.scratch), inputs=await place.fetch(parts.blobs, order.inputs),
                     checkpoint=await load_value(parts.blobs, facts.state.checkpoint, facts.state.checkpoint_blob),
-                    pause=facts.state.pause_requested,
+                    pause=facts.state.pause_requested, walls=parts.walls,
                 )  # fmt: skip
             except Refusal as error:
                 return failed(error.code, error.detail, **error.extra)
@@ -204,14 +208,18 @@ class Attempt:
                 return
 
 
-def unfit(workload: Workload | None, name: str, isolation: str, registry: Registry) -> Verdict | None:
+def unfit(workload: Workload | None, name: str, isolation: str, registry: Registry, walls: Walls) -> Verdict | None:
     """Why a workload cannot be executed as ordered; None when it can."""
     if workload is None:
         reason = f" It is broken here: {registry.broken[name]}" if name in registry.broken else ""
         known = ", ".join(sorted(registry.workloads)) or "none"
         return failed("unknown_workload", f"This runner has no workload {name!r} (it has: {known}).{reason}")
-    if isolation == "sandbox" or workload.isolation == "sandbox":
-        return failed("sandbox_unavailable", "This runner has no sandbox, so it does not execute sandboxed workloads.")
+    if isolation == "sandbox" and workload.isolation != "sandbox":
+        return failed("isolation_not_allowed", f"The workload {name!r} is not made for a sandbox; 'script' is.")
+    if workload.isolation == "sandbox" and isolation != "sandbox":
+        return failed("isolation_not_allowed", f"The workload {name!r} runs in a sandbox only.")
+    if isolation == "sandbox" and walls.wall is None:
+        return failed("sandbox_unavailable", f"This runner has no sandbox. {walls.refusal}.")
     if isolation == "inline" and workload.isolation != "inline":
         return failed("isolation_not_allowed", f"The workload {name!r} is not declared to run inline.")
     if isolation == "task" and (workload.isolation not in ("task", "inline") or not workload.is_async):

@@ -35,6 +35,7 @@ from trialbook_runner.execute.wire import (
     StepReply,
 )
 from trialbook_runner.records import Recorder, bounded_text, checked_data
+from trialbook_runner.sandbox import Sandbox
 
 T = TypeVar("T")
 MAX_NAME = 255
@@ -68,6 +69,8 @@ class RunContext:
         self.workdir = Path(job.workdir)
         self.inputs = {name: Path(path) for name, path in job.inputs.items()}
         self.checkpoint_data = job.checkpoint
+        self.sandbox = Sandbox(walls=job.walls)
+        """Runs programs that nobody vouches for."""
         self.random = Random(job.seed)  # noqa: S311 -- reproducible on purpose
         self._scratch = Path(job.scratch)
         self._channel, self._recorder, self._flags, self._clock, self._ids = channel, recorder, flags, clock, ids

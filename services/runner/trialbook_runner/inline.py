@@ -86,7 +86,7 @@ async def _compute(parts: Parts, event: Event, known: Loaded[Any]) -> Verdict:
         return failed("run_not_found", "There is no such run.")
     spec: RunSpec = known.state.spec
     workload = parts.registry.workloads.get(spec.workload)
-    problem = unfit(workload, spec.workload, spec.isolation, parts.registry)
+    problem = unfit(workload, spec.workload, spec.isolation, parts.registry, parts.walls)
     if problem is not None or workload is None:
         assert problem is not None, "a missing workload is unfit"
         return problem

@@ -33,6 +33,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace_s: float = 0.4
     """Between SIGTERM and SIGKILL."""
     max_artifact_bytes: int = 2 * 1024**3
+    sandbox: str = ""
+    """``bwrap``, ``landlock`` or ``none``; empty for the best wall there is, which never is none."""
+    sandbox_cgroup: str = ""
+    """A delegated control group for sandboxed programs; empty to look at the runner's own."""
 
 
 def settings_from(env: Mapping[str, str]) -> Settings:
@@ -51,6 +55,8 @@ def settings_from(env: Mapping[str, str]) -> Settings:
         log_level=env.get("TRIALBOOK_LOG_LEVEL", "INFO").upper(),
         drain_s=_seconds(env, "TRIALBOOK_DRAIN_S", 8.0),
         kill_grace_s=_seconds(env, "TRIALBOOK_KILL_GRACE_S", 0.4),
+        sandbox=_wall(env.get("TRIALBOOK_SANDBOX", "")),
+        sandbox_cgroup=env.get("TRIALBOOK_SANDBOX_CGROUP", ""),
     )
 
 
@@ -64,6 +70,12 @@ def parse_pools(text: str) -> dict[str, int]:
     if not pools:
         raise Invalid("invalid_settings", "TRIALBOOK_RUNNER_POOLS names no pool.")
     return pools
+
+
+def _wall(text: str) -> str:
+    if text not in {"", "bwrap", "landlock", "none"}:
+        raise Invalid("invalid_settings", f"TRIALBOOK_SANDBOX is {text!r}; give bwrap, landlock or none.")
+    return text
 
 
 def _pairs(text: str, variable: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ Priority = Literal["critical", "high", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 Isolation = Literal["inline", "task", "process", "sandbox"]
 """``inline``: trusted, pure and tiny, executed and decided in one step on the runner's loop; ``task``: trusted
-asyncio code in the runner's process, claimed; ``process``: own process; ``sandbox``: own process without network and
-rights."""
+asyncio code in the runner's process, claimed; ``process``: own process; ``sandbox``: own process that hands what
+nobody vouches for to its context's sandbox, without network and rights, and is refused where there is no wall."""
 
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from trialbook.subjects import SignalKind
+from trialbook_runner.sandbox.types import Walls
 
 HEADER = struct.Struct(">IB")
 MAX_FRAME = 64 * 1024 * 1024
@@ -35,6 +36,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str]
     checkpoint: Any = None
     pause: bool = False
+    walls: Walls | None = None
+    """What the runner found out about its machine; None: not looked at yet."""
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):

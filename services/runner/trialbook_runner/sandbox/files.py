@@ -20,7 +20,7 @@ INPUTS: Final = "inputs"
 MAX_DEPTH: Final = 48
 MAX_LEFT_OUT: Final = 100
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-INPUT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+INPUT_NAME: Final = re.compile(r"[^/.\0][^/\0]{0,199}")
 
 
 class TooLarge(Exception):
@@ -132,5 +132,7 @@ def check_inputs(inputs: Mapping[str, Path]) -> None:
     for name, path in inputs.items():
         if not path.exists():
             raise ValueError(f"input {name!r}: there is no {path}")
-        if not INPUT_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for an input: letters, digits, '.', '_', '-', at most 128")
+        if not INPUT_NAME.fullmatch(name) or not name.isprintable():
+            raise ValueError(
+                f"{name!r} is no name for an input: printable, no '/', no '.' first, at most 200 characters"
+            )

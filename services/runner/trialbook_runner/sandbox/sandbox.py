@@ -42,12 +42,15 @@ MAX_ARGV_BYTES = 128 * 1024
 class Sandbox:
     """Runs programs behind the best wall this machine has. Any number at a time."""
 
-    def __init__(self, *, choice: str = "", cgroup_name: str = "", readonly: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, choice: str = "", cgroup_name: str = "", readonly: tuple[str, ...] = (), walls: Walls | None = None
+    ) -> None:
         """``choice`` and ``cgroup_name`` are the settings TRIALBOOK_SANDBOX and TRIALBOOK_SANDBOX_CGROUP;
-        ``readonly``: directories that programs see besides the system and the virtual environment.
+        ``readonly``: directories that programs see besides the system and the virtual environment; ``walls``: what
+        an earlier look at this machine found.
         """
         self._choice, self._cgroup_name, self._readonly = choice, cgroup_name, readonly
-        self._walls: Walls | None = None
+        self._walls = walls
 
     def probe(self) -> Walls:
         """What can be had here; looked at once, which takes a few hundredths of a second."""
