@@ -12,10 +12,12 @@ from nats.aio.msg import Msg
 from trialbook import subjects
 from trialbook.errors import Unavailable, refusal
 from trialbook.log.connect import connected
-from trialbook.queries import Answer, Query
+from trialbook.queries import Answer, Query, Sql
 
 MEDIA_TYPE = "Trialbook-Media-Type"
 PAUSE_S = 0.05
+TRY_S = 2.5
+"""A projector may die with a question in hand; the same one is asked again, but not a statement that may take long."""
 _decode = msgspec.json.Decoder(Answer).decode
 
 
@@ -42,9 +44,10 @@ class NatsAsk:
         subject, payload = subjects.ask(workspace, query.NAME), msgspec.json.encode(query)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
+        try_s = timeout_s if isinstance(query, Sql) else TRY_S
         while (left := deadline - loop.time()) > 0:
             try:
-                return await self._nc.request(subject, payload, timeout=left)
+                return await self._nc.request(subject, payload, timeout=min(left, try_s))
             except nats.errors.NoRespondersError:
                 await asyncio.sleep(min(PAUSE_S, left))
             except (nats.errors.Error, OSError):

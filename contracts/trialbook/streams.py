@@ -41,9 +41,8 @@ def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
             "max_age": limits.signals_max_age_s * NANO,
             "max_bytes": limits.signals_max_bytes,
             "duplicate_window": window,
-            "persist_mode": "async",
             "republish": {"src": subjects.SIGNALS_ALL, "dest": subjects.tap(subjects.SIGNALS_ALL)},
         },
-        PRESENCE: {**common, "subjects": [subjects.PRESENCE_ALL], "max_msgs_per_subject": 1, "persist_mode": "async"},
+        PRESENCE: {**common, "subjects": [subjects.PRESENCE_ALL], "max_msgs_per_subject": 1},
         BLOBS: {**common, "subjects": [subjects.BLOBS_ALL], "deny_purge": False, "duplicate_window": window},
     }

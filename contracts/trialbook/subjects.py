@@ -21,6 +21,7 @@ REBUILD = "rebuild"
 TAP = "tap."
 
 SignalKind = Literal["log", "metric", "progress", "record"]
+SIGNAL_KINDS: tuple[SignalKind, ...] = ("log", "metric", "progress", "record")
 
 
 def fact(aggregate: AggregateId, type_: str, route: tuple[str, ...] = ()) -> str:

@@ -79,7 +79,8 @@ async def test_after_a_long_absence_stored_chunks_are_recognised(ledger: Ledger,
         chunk = again.chunk(stream, number + 1, "log", b'[{"time":1,"message":"%d"}]' % number)
         again._window[chunk.id] = chunk
         again._unacked_bytes += len(chunk.payload)
-        stream.reopened()
+        stream.unacked += 1
+        stream._settled.clear()
     await again.start()
     assert await stream.settled() == 5
     assert again._unacked_bytes == 0

@@ -81,3 +81,11 @@ async def connected(nc: Client, timeout_s: float) -> bool:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+async def close(nc: Client) -> None:
+    """Close a client, also one whose connection is gone: uvloop refuses its last flush then."""
+    try:
+        await nc.close()
+    except RuntimeError as error:
+        log.debug("NATS: closed without its connection: %s", error)

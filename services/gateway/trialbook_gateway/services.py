@@ -14,7 +14,8 @@ from trialbook.clock import Clock, SystemClock
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.handle import Handler
 from trialbook.ids import IdSource, UUIDv7Source, parse_slug
-from trialbook.log.nats import NatsEventLog, connect
+from trialbook.log.connect import close, connect
+from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
@@ -93,7 +94,7 @@ class Services:
         await self.directory.close()
         await self.workspaces.close()
         await self.log.close()
-        await self.nc.close()
+        await close(self.nc)
 
     async def caller(self, request: HTTPConnection) -> Caller:
         """Principal and workspace of a request (header or query, default the default workspace).

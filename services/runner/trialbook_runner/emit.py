@@ -3,34 +3,32 @@
 The publisher has a connection of its own, because a flood of log lines must not delay leases and facts, and because a
 client that reconnects by itself would first send what it had buffered, out of order. After a disconnect a new
 connection is made and every chunk that is not acknowledged is published again under its message id, in order; the
-server drops those it has. The SIGNALS stream acknowledges before its bytes are on disk, therefore chunks acknowledged
-a moment ago are kept and sent again as well.
+server drops those it has. An acknowledged chunk is on disk and keeps its position, whatever happens to the server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 
 import msgspec
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+import nats
 from trialbook import subjects
 from trialbook.clock import Clock
+from trialbook.errors import Unavailable
+from trialbook.log.connect import close
 from trialbook.streams import SIGNALS
-from trialbook.subjects import SignalKind
+from trialbook.subjects import SIGNAL_KINDS, SignalKind
 from trialbook.times import rfc3339
 from trialbook_runner.last import last_message
 
 log = logging.getLogger(__name__)
 MAX_UNACKED_BYTES = 8 * 1024 * 1024
 MAX_UNACKED = 512
-RETAIN_S = 2.0
-RETAIN_BYTES = 16 * 1024 * 1024
 ACK_TIMEOUT_S = 3.0
 TRUSTED_S = 90.0
 """Absences up to this are covered by the stream's duplicate window (two minutes)."""
@@ -84,11 +82,6 @@ class SignalStream:
         if not self.unacked:
             self._settled.set()
 
-    def reopened(self) -> None:
-        """An acknowledged chunk is being sent again."""
-        self.unacked += 1
-        self._settled.clear()
-
     def head(self, kind: SignalKind, id_: str, time: str, source: str) -> bytes:
         """The envelope of a chunk up to its records."""
         return (
@@ -127,8 +120,7 @@ class SignalPublisher:
         self._inbox = ""
         self._window: dict[str, Chunk] = {}
         """Unacknowledged chunks by id, oldest first."""
-        self._retained: deque[Chunk] = deque()  # bounded: by RETAIN_BYTES and RETAIN_S
-        self._retained_bytes = self._unacked_bytes = 0
+        self._unacked_bytes = 0
         self._lost_at = clock.monotonic()
         self._room = asyncio.Event()
         self._broken = asyncio.Event()
@@ -138,13 +130,23 @@ class SignalPublisher:
         """Begin to connect."""
         self._task = asyncio.create_task(self._run(), name="signal-publisher")
 
+    async def last_sequence(self, workspace: str, run: str) -> int:
+        """The last position of a run in SIGNALS, whoever published it; 0: none. Raises ``Unavailable``."""
+        try:
+            if self._nc is None:
+                raise nats.errors.ConnectionClosedError
+            found = [await last_message(self._nc, SIGNALS, subjects.signal(workspace, run, k)) for k in SIGNAL_KINDS]
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable("signals_unavailable", "The stream of signals does not answer.") from error
+        return max((last.sequence for last in found if last is not None), default=0)
+
     async def close(self) -> None:
         """Stop; what is not acknowledged stays unpublished (await ``settled`` of the streams before)."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._nc:
-            await self._nc.close()
+            await close(self._nc)
 
     def stream(self, workspace: str, run: str, attempt: int) -> SignalStream:
         """The signals of one attempt."""
@@ -185,7 +187,6 @@ class SignalPublisher:
             self._broken.set()
             return
         self._stored(chunk, ack.seq)
-        self._retain(chunk)
         if not self._room.is_set():
             self._room.set()
 
@@ -194,13 +195,6 @@ class SignalPublisher:
         self._unacked_bytes -= len(chunk.payload)
         chunk.sequence = sequence
         chunk.stream.acked(chunk.number, sequence)
-
-    def _retain(self, chunk: Chunk) -> None:
-        self._retained.append(chunk)
-        self._retained_bytes += len(chunk.payload)
-        limit = self._clock.monotonic() - RETAIN_S
-        while self._retained and (self._retained_bytes > RETAIN_BYTES or self._retained[0].sent_at < limit):
-            self._retained_bytes -= len(self._retained.popleft().payload)
 
     async def _run(self) -> None:
         while True:
@@ -216,7 +210,7 @@ class SignalPublisher:
                 if self._nc is not None:
                     self._lost_at = self._clock.monotonic()
                 self._nc = None
-                await nc.close()
+                await close(nc)
             await asyncio.sleep(RETRY_S)
 
     async def _connect(self) -> Client:
@@ -244,14 +238,6 @@ class SignalPublisher:
 
     async def _resend(self, nc: Client) -> None:
         """Publish again, in order, what the server may not have; the first one alone, until the stream is there."""
-        again = [chunk for chunk in self._retained if chunk.sent_at > self._lost_at - RETAIN_S]
-        self._retained.clear()
-        self._retained_bytes = 0
-        for chunk in again:
-            chunk.sequence = 0
-            chunk.stream.reopened()
-            self._unacked_bytes += len(chunk.payload)
-        self._window = {chunk.id: chunk for chunk in (*again, *self._window.values())}
         if not self._window:
             return
         if self._clock.monotonic() - self._lost_at > self._trusted_s:

@@ -23,6 +23,8 @@ class Entry:
         self._nc, self._reply, self._data = nc, reply, data
         self.sequence = int(reply.split(".")[-4])
         """Position of the entry's fact in the ledger."""
+        self.redelivered = int(reply.split(".")[-5]) > 1
+        """Somebody had it before."""
         self.beat_at = now
 
     def adopt(self, reply: str, now: float) -> None:

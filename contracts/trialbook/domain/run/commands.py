@@ -64,12 +64,16 @@ class Delete(Command, frozen=True, kw_only=True):
 
 
 class Claim(Command, frozen=True, kw_only=True):
-    """A runner that holds the queue entry ``ticket`` takes the run."""
+    """A runner that holds the queue entry ``ticket`` takes the run.
+
+    ``signal_sequence`` is the run's last position in SIGNALS as the stream has it, for a redelivered entry.
+    """
 
     ticket: str
     runner: str
     isolation: Isolation = "process"
     sandbox: str = ""
+    signal_sequence: int = 0
 
 
 class AttemptCommand(Command, frozen=True, kw_only=True):

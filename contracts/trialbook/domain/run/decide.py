@@ -123,25 +123,26 @@ def _ticket(s: RunState, ticket: str) -> None:
         raise Conflict("run_not_queued", f"The run is {s.status}; there is nothing to execute.", status=s.status)
 
 
-def _lost(s: RunState) -> list[e.RunEvent]:
+def _lost(s: RunState, signals: int) -> list[e.RunEvent]:
     """A redelivered ticket of a running run means that the lease of its attempt ran out."""
     if s.status != "running":
         return []
-    lost = e.AttemptLost(attempt=s.attempt, runner=s.runner)
+    signals = max(signals, s.signal_sequence)
+    lost = e.AttemptLost(attempt=s.attempt, runner=s.runner, signal_sequence=signals)
     if s.cancel_requested:
-        return [lost, e.Cancelled(attempt=s.attempt, reason=s.cancel_reason)]
+        return [lost, e.Cancelled(attempt=s.attempt, reason=s.cancel_reason, signal_sequence=signals)]
     if s.lost_attempts + 1 > s.order.retry.max_lost:
         error = {
             "code": "attempts_lost",
             "detail": f"{s.lost_attempts + 1} attempts were lost with their runners; the workload may be killing them.",
         }
-        return [lost, e.Failed(attempt=s.attempt, error=error)]
+        return [lost, e.Failed(attempt=s.attempt, error=error, signal_sequence=signals)]
     return [lost]
 
 
 def _claim(cmd: c.Claim, s: RunState, now: datetime) -> Facts:
     _ticket(s, cmd.ticket)
-    facts = _lost(s)
+    facts = _lost(s, cmd.signal_sequence)
     if len(facts) == 2:
         return facts
     if s.not_before and rfc3339(now) < s.not_before:
@@ -154,8 +155,18 @@ def _finish_inline(cmd: c.FinishInline, s: RunState, now: datetime) -> Facts:
     _ticket(s, cmd.ticket)
     attempt = s.attempt + 1
     if cmd.error is not None:
-        return (e.Failed(attempt=attempt, error=cmd.error, started_at=cmd.started_at, runner=cmd.runner),)
-    return (e.Completed(attempt=attempt, result=cmd.result, started_at=cmd.started_at, runner=cmd.runner),)
+        return (
+            e.Failed(
+                attempt=attempt, error=cmd.error, started_at=cmd.started_at, runner=cmd.runner,
+                signal_sequence=s.signal_sequence,
+            ),
+        )  # fmt: skip
+    return (
+        e.Completed(
+            attempt=attempt, result=cmd.result, started_at=cmd.started_at, runner=cmd.runner,
+            signal_sequence=s.signal_sequence,
+        ),
+    )  # fmt: skip
 
 
 def _fence(s: RunState, attempt: int) -> None:
@@ -172,8 +183,11 @@ def _fail(cmd: c.Fail, s: RunState, now: datetime) -> Facts:
     retry, failed = s.order.retry, s.failed_attempts + 1
     if cmd.retryable and not s.cancel_requested and failed < retry.max_attempts:
         at = rfc3339(now + timedelta(seconds=retry.delay_s(failed)))
-        return (e.AttemptFailed(attempt=cmd.attempt, error=cmd.error, retry_at=at),)
-    return (e.Failed(attempt=cmd.attempt, error=cmd.error, signal_sequence=cmd.signal_sequence),)
+        signals = max(s.signal_sequence, cmd.signal_sequence)
+        return (e.AttemptFailed(attempt=cmd.attempt, error=cmd.error, retry_at=at, signal_sequence=signals),)
+    return (
+        e.Failed(attempt=cmd.attempt, error=cmd.error, signal_sequence=max(s.signal_sequence, cmd.signal_sequence)),
+    )
 
 
 def _attempt(cmd: c.AttemptCommand, s: RunState, now: datetime) -> Facts:
@@ -201,20 +215,26 @@ def _attempt(cmd: c.AttemptCommand, s: RunState, now: datetime) -> Facts:
                 ),
             )
         case c.ConfirmPaused():
-            return (e.Paused(attempt=cmd.attempt, signal_sequence=cmd.signal_sequence),)
+            return (e.Paused(attempt=cmd.attempt, signal_sequence=max(s.signal_sequence, cmd.signal_sequence)),)
         case c.Complete():
             return (
                 e.Completed(
                     attempt=cmd.attempt,
                     result=cmd.result,
                     result_blob=cmd.result_blob,
-                    signal_sequence=cmd.signal_sequence,
+                    signal_sequence=max(s.signal_sequence, cmd.signal_sequence),
                 ),
             )
         case c.Fail():
             return _fail(cmd, s, now)
         case c.ConfirmCancelled():
-            return (e.Cancelled(attempt=cmd.attempt, reason=s.cancel_reason, signal_sequence=cmd.signal_sequence),)
+            return (
+                e.Cancelled(
+                    attempt=cmd.attempt,
+                    reason=s.cancel_reason,
+                    signal_sequence=max(s.signal_sequence, cmd.signal_sequence),
+                ),
+            )
     raise AssertionError(f"unknown command {type(cmd).__name__}")
 
 

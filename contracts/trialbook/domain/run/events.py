@@ -64,6 +64,8 @@ class AttemptLost(RunEvent, frozen=True, kw_only=True):
     attempt: int
     runner: str
     reason: str = "lease expired"
+    signal_sequence: int = 0
+    """The last position of the run in SIGNALS when it was taken over."""
 
 
 class AttemptFailed(RunEvent, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class AttemptFailed(RunEvent, frozen=True, kw_only=True):
     attempt: int
     error: dict[str, Any]
     retry_at: str
+    signal_sequence: int = 0
 
 
 class StepStarted(RunEvent, frozen=True, kw_only=True):

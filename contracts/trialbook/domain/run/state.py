@@ -102,6 +102,12 @@ def _remember(state: RunState, command_id: str) -> tuple[str, ...]:
     return (*state.command_ids, command_id)[-REMEMBERED_COMMANDS:] if command_id else state.command_ids
 
 
+def _farthest(s: RunState, ev: Any) -> int:
+    """A run's signals never become fewer, also when a later attempt says nothing."""
+    last: int = ev.signal_sequence
+    return max(s.signal_sequence, last)
+
+
 def _created(s: RunState, ev: e.Created, at: str) -> RunState:
     return replace(
         s, status="created", spec=ev.spec, digest=ev.digest, created_at=at, command_ids=_remember(s, ev.command_id)
@@ -157,13 +163,14 @@ def _started(s: RunState, ev: e.Started, at: str) -> RunState:
 
 
 def _lost(s: RunState, ev: e.AttemptLost, at: str) -> RunState:
-    return replace(s, status="queued", runner="", lost_attempts=s.lost_attempts + 1)
+    return replace(s, status="queued", runner="", lost_attempts=s.lost_attempts + 1, signal_sequence=_farthest(s, ev))
 
 
 def _attempt_failed(s: RunState, ev: e.AttemptFailed, at: str) -> RunState:
     return replace(
-        s, status="queued", runner="", failed_attempts=s.failed_attempts + 1, not_before=ev.retry_at, error=ev.error
-    )
+        s, status="queued", runner="", failed_attempts=s.failed_attempts + 1, not_before=ev.retry_at, error=ev.error,
+        signal_sequence=_farthest(s, ev),
+    )  # fmt: skip
 
 
 def _step_started(s: RunState, ev: e.StepStarted, at: str) -> RunState:
@@ -207,7 +214,7 @@ def _resume_requested(s: RunState, ev: e.ResumeRequested, at: str) -> RunState:
 
 
 def _paused(s: RunState, ev: e.Paused, at: str) -> RunState:
-    return replace(s, status="paused", runner="", pause_requested=False, signal_sequence=ev.signal_sequence)
+    return replace(s, status="paused", runner="", pause_requested=False, signal_sequence=_farthest(s, ev))
 
 
 def _completed(s: RunState, ev: e.Completed, at: str) -> RunState:
@@ -223,7 +230,7 @@ def _completed(s: RunState, ev: e.Completed, at: str) -> RunState:
         started_at=started,
         first_started_at=s.first_started_at or started,
         runner=ev.runner or s.runner,
-        signal_sequence=ev.signal_sequence,
+        signal_sequence=_farthest(s, ev),
     )
 
 
@@ -238,7 +245,7 @@ def _failed(s: RunState, ev: e.Failed, at: str) -> RunState:
         started_at=started,
         first_started_at=s.first_started_at or started,
         runner=ev.runner or s.runner,
-        signal_sequence=ev.signal_sequence,
+        signal_sequence=_farthest(s, ev),
     )
 
 
@@ -248,7 +255,7 @@ def _cancelled(s: RunState, ev: e.Cancelled, at: str) -> RunState:
         status="cancelled",
         finished_at=at,
         cancel_reason=ev.reason or s.cancel_reason,
-        signal_sequence=ev.signal_sequence,
+        signal_sequence=_farthest(s, ev),
     )
 
 
