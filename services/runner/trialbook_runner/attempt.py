@@ -85,6 +85,9 @@ class Attempt:
                 claim = msgspec.structs.replace(claim, isolation=known.state.spec.isolation)
         if claim.isolation == "sandbox":
             claim = msgspec.structs.replace(claim, sandbox=self._parts.walls.wall or "")
+        if self._entry.redelivered:
+            last = await self._parts.publisher.last_sequence(aggregate.workspace, aggregate.id)
+            claim = msgspec.structs.replace(claim, signal_sequence=last)
         outcome: Outcome[Any] = await self._parts.handler.handle(aggregate, claim, meta, known)
         if outcome.state.status != "running":
             await self._acknowledge()  # the claim found the run cancelled, or lost too often
