@@ -58,7 +58,7 @@ class Rig:
         self.providers = Providers(self.settings)
         self.slept: list[float] = []
         self.logs: list[dict[str, Any]] = []
-        own = {"prices": load_prices(), "random": lambda: 0.0, "sleep": self._sleep}
+        own: dict[str, Any] = {"prices": load_prices(), "random": lambda: 0.0, "sleep": self._sleep}
         self.caller = Caller(self.providers, effects, SystemClock(), **(own | caller))
         self.decider = Decider(self.caller)
 

@@ -45,6 +45,8 @@ class ScriptedServer:
         """``kept`` bounds the log of requests; the oldest are forgotten."""
         self.script = rules if isinstance(rules, Script) else Script(rules)
         self.asked: deque[Asked] = deque(maxlen=kept)
+        self.requests = 0
+        """HTTP requests of any kind; ``served`` are those that a rule answered or should have."""
         self.served = 0
         self.under_way = 0
         self.most_under_way = 0
@@ -104,6 +106,7 @@ class ScriptedServer:
         writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
     async def _serve(self, request: HttpRequest, writer: asyncio.StreamWriter) -> None:
+        self.requests += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
