@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Coroutine
@@ -144,7 +145,11 @@ class Keeper:
         return reachable_host(self._options.host), self._port, "/health/ready"
 
     async def _wait_ready(self) -> None:
-        while (await http_status(*self._probe))[0] != 200 or self._supervisor.unsettled():
+        while True:
+            status, body = await http_status(*self._probe)
+            settled = status == 200 and not self._supervisor.unsettled()
+            if settled and (self._options.runners == 0 or _runners_known(body)):
+                return
             self._supervisor.check_starting()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -204,3 +209,11 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _runners_known(body: str) -> bool:
+    """Whether the gateway has heard of a runner, and so of the workloads; true for a gateway that does not say."""
+    try:
+        return bool(json.loads(body)["services"]["runners"] == "healthy")
+    except (ValueError, KeyError, TypeError):
+        return True
