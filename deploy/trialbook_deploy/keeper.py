@@ -207,13 +207,13 @@ def main() -> int:
     return asyncio.run(Keeper(options, lifeline).run())
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def _runners_known(body: str) -> bool:
     """Whether the gateway has heard of a runner, and so of the workloads; true for a gateway that does not say."""
     try:
         return bool(json.loads(body)["services"]["runners"] == "healthy")
     except (ValueError, KeyError, TypeError):
         return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
