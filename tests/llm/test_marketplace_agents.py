@@ -127,6 +127,13 @@ async def test_a_decision_that_makes_no_sense_is_corrected_at_once(wrong: dict[s
     assert not played.logged("Error in agent step")
 
 
+async def test_customers_do_not_write_to_one_another() -> None:
+    rules = [Rule(match='ID is: "c1"', reply=texts("c2"), times=1), *shop(END)]
+    played = await play(rules, small(customer("c1"), customer("c2")))
+    assert any("c2 is not a business" in asked.last for asked in played.asked)
+    assert not played.logged("Sending")
+
+
 async def test_an_invalid_proposal_is_corrected_by_the_model() -> None:
     bad = [offers(item="Unicorn"), offers(total=5.0)]
     rules = shop(texts("b1"), CHECK, pays(PROPOSAL), END) + sell(*bad, offers())

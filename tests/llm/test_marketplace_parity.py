@@ -165,6 +165,25 @@ async def test_a_replay_of_another_experiment_names_the_first_difference() -> No
     assert "Something else." in failure.extra["difference"]
 
 
+async def test_failures_of_a_business_with_many_customers_replay_alike() -> None:
+    dataset, effects = bundled("mexican_10_30"), MemoryEffects()
+    broken = Rule(
+        match=lambda asked: "Customer just said" in asked.prompt and hash_of(asked) % 2 == 0,
+        fault=Fault(kind="status", status=400),
+    )
+    rules = [broken, *slowed(marketplace_rules(), 3)]
+    first = await play(rules, dataset, config(search_bandwidth=3), effects=effects)
+    again = await play([], dataset, config(search_bandwidth=3), effects=effects, mode="replay")
+    assert first.report["total"]["failed_calls"] > 10
+    assert first.logged("No further answers")
+    assert again.report == first.report
+    assert result(again.history) == result(first.history)
+
+
+def hash_of(asked: Asked) -> int:
+    return sum(asked.prompt.encode())
+
+
 @pytest.mark.parametrize("kind", ["malformed_text", "wrong_schema", "no_tools", "drop"])
 async def test_faults_on_the_way_do_not_change_the_result(kind: Any) -> None:
     dataset = bundled("mexican_3_9")
@@ -172,5 +191,5 @@ async def test_faults_on_the_way_do_not_change_the_result(kind: Any) -> None:
     faulty = [Rule(fault=Fault(kind=kind), times=times), *marketplace_rules()]
     played = await play(faulty, dataset)
     assert played.outcome.status == "completed"
-    assert result(played.history) == await by_rule(dataset, "cheapest_with_amenities") | {"failed_llm_calls": (
-        result(played.history)["failed_llm_calls"])}  # fmt: skip
+    failed = {"failed_llm_calls": result(played.history)["failed_llm_calls"]}
+    assert result(played.history) == await by_rule(dataset, "cheapest_with_amenities") | failed

@@ -44,13 +44,22 @@ class BusinessAgent:
         by_customer: dict[str, list[Message]] = {}
         for received in self._session.fetch_new():
             by_customer.setdefault(received.from_agent_id, []).append(self._heard(received))
+        answers = self._failures < self._limits.failed_decisions
+        waiting = sorted(by_customer.items())
         if self._policy.calls_model:
             async with asyncio.TaskGroup() as group:
-                for customer in sorted(by_customer):
-                    group.create_task(self._serve(customer, by_customer[customer]))
+                tasks = [group.create_task(self._serve(customer, heard, answers)) for customer, heard in waiting]
+            self._count([task.result() for task in tasks])
         else:
-            for customer in sorted(by_customer):
-                await self._serve(customer, by_customer[customer])
+            self._count([await self._serve(customer, heard, answers) for customer, heard in waiting])
+
+    def _count(self, outcomes: list[bool | None]) -> None:
+        """Count failures in a row in the order of customers: which answer came first must not matter."""
+        for succeeded in outcomes:
+            if succeeded is not None:
+                self._failures = 0 if succeeded else self._failures + 1
+                if self._failures == self._limits.failed_decisions:
+                    self._session.log("error", f"No further answers after {self._failures} failed decisions in a row")
 
     def _heard(self, received: Received) -> Message:
         customer = received.from_agent_id
@@ -58,27 +67,26 @@ class BusinessAgent:
         conversation.lines.append(Line("customer", received.message))
         return received.message
 
-    async def _serve(self, customer: str, messages: list[Message]) -> None:
+    async def _serve(self, customer: str, messages: list[Message], answers: bool) -> bool | None:
+        """Confirm payments and answer the latest text; True if it was answered, False if that failed."""
         conversation = self._conversations[customer]
         texts = [message.content for message in messages if isinstance(message, TextMessage)]
         try:
             for message in messages:
                 if isinstance(message, Payment):
                     self._confirm(conversation, message)
-            if texts and self._answers(customer):
-                self._send_reply(conversation, await self._policy.reply(conversation, texts[-1]))
-                self._failures = 0
+            if not texts or not answers or not self._reachable(customer):
+                return None
+            self._send_reply(conversation, await self._policy.reply(conversation, texts[-1]))
         except (SinkFailed, RunStopped):
             raise
         except Exception as error:  # noqa: BLE001 - one failed answer must not keep other customers waiting
-            self._failures += 1
             self._session.log("error", f"Error in agent step: {error}")
-            if self._failures == self._limits.failed_decisions:
-                self._session.log("error", f"No further answers after {self._failures} failed decisions in a row")
-
-    def _answers(self, customer: str) -> bool:
-        if self._failures >= self._limits.failed_decisions:
             return False
+        return True
+
+    def _reachable(self, customer: str) -> bool:
+        """A model's answer is spared for a customer that has stopped."""
         return not (self._policy.calls_model and self._session.wakeups.has_left(customer))
 
     def _confirm(self, conversation: Conversation, payment: Payment) -> None:

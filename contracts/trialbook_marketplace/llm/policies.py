@@ -28,6 +28,7 @@ class LlmPolicies:
     def __init__(self, config: ExperimentConfig, dataset: Dataset, model: Model) -> None:
         self._config = config
         self._rules = RuleBasedPolicies(config, dataset)
+        self._customers = frozenset(customer.id for customer in dataset.customers)
         self._model = _Watched(model)
         self._log: AgentLog | None = None
 
@@ -39,7 +40,7 @@ class LlmPolicies:
         """A model or a rule."""
         if self._config.customer_policy != MODEL_POLICY:
             return self._rules.customer(customer)
-        return LlmCustomer(customer.id, self._model, self._observer(customer.id))
+        return LlmCustomer(customer.id, self._customers, self._model, self._observer(customer.id))
 
     def business(self, business: Business) -> BusinessPolicy:
         """A model or a rule."""

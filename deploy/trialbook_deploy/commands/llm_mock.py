@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,9 +61,7 @@ async def _serve(rules: list[Rule], host: str, port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the loop has no signal handlers Ctrl-C still ends the program, less politely.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     async with ScriptedServer(rules, host=host, port=port) as server:
         _introduce(server)
         await stop.wait()
