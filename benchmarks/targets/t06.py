@@ -70,8 +70,7 @@ async def prepare(options: Options) -> AsyncIterator[Measure]:
             with tables(running) as copy:
                 extents = {row[0]: row for row in copy.execute(EXTENTS).fetchall()}
                 bare = query_latencies(copy, SQL, lambda _: extents[next_run()], count)
-            return Sample(
-                value=p50(taken), bare=p50(bare), more={"p99": p99(taken), "per_second_8": many, "bare_p99": p99(bare)}
-            )
+            more = {"p99": p99(taken), "per_second_8": many, "bare_p99": p99(bare), "stored": float(runs * lines)}
+            return Sample(value=p50(taken), bare=p50(bare), more=more)
 
         yield measure

@@ -66,6 +66,7 @@ async def prepare(options: Options) -> AsyncIterator[Measure]:
             runs = [run_id(number) for number in range(RUNS)]
             with tables(running) as copy:
                 bare = query_latencies(copy, SQL, lambda _: (WORKSPACE, next_metric(), runs), count)
-            return Sample(value=p50(taken), bare=p50(bare), more={"p99": p99(taken), "bare_p99": p99(bare)})
+            more = {"p99": p99(taken), "bare_p99": p99(bare), "stored": float(RUNS * points)}
+            return Sample(value=p50(taken), bare=p50(bare), more=more)
 
         yield measure

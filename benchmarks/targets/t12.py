@@ -71,6 +71,7 @@ async def prepare(options: Options) -> AsyncIterator[Measure]:
                 taken = await latencies(reader.next, count)
             with tables(running) as copy:
                 bare = query_latencies(copy, SQL, lambda i: (WORKSPACE, STATUSES[i % 3]), count)
-            return Sample(value=p50(taken), bare=p50(bare), more={"p99": p99(taken), "bare_p99": p99(bare)})
+            more = {"p99": p99(taken), "bare_p99": p99(bare), "stored": float(runs)}
+            return Sample(value=p50(taken), bare=p50(bare), more=more)
 
         yield measure
