@@ -76,6 +76,7 @@ async def test_what_is_recorded_is_not_called_again() -> None:
         assert again.caller.meter.report() == total
         assert await again.say("new") == "wen"
         assert again.server.served == 1
+        assert again.caller.keys == {f"llm/a1/{n}" for n in (1, 2, 3, 4)}
 
 
 async def test_a_recorded_stream_is_given_at_once() -> None:
@@ -111,6 +112,7 @@ async def test_another_request_under_the_key_is_called_and_recorded_anew() -> No
         assert await r.say("two") == "owt"
         assert r.server.served == 1
     assert effects.recorded["llm/a1/1"].response["completion"]["text"] == "owt"
+    assert effects.recorded["llm/a1/1"].info["replaces"] == r.request("one").digest()
 
 
 async def test_a_replay_needs_no_key_and_no_network() -> None:

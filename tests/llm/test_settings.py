@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from trialbook.clock import SystemClock
 from trialbook.errors import Invalid
 from trialbook.llm import default_provider, describe_providers, llm_settings
 from trialbook_runner.llm import CallFailed, Providers
 from trialbook_runner.llm.backoff import Backoff, parse_retry_after
+from trialbook_runner.llm.providers.wall import translated
 from trialbook_runner.llm.schemas import NotAnObject, parse_object
 
 ALL = {"openai", "anthropic", "google.genai", "azure.identity"}
@@ -115,6 +117,20 @@ def test_a_provider_that_is_not_usable_says_why() -> None:
         Providers(llm_settings({})).get("gemini")
     with pytest.raises(CallFailed, match="Unknown LLM provider 'acme'"):
         Providers(llm_settings({})).get("acme")
+
+
+async def test_entra_id_needs_no_key_until_it_is_asked() -> None:
+    providers = Providers(llm_settings({"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"}))
+    assert providers.get("azure_openai") is providers.get("azure_openai")
+    await providers.close()
+
+
+def test_a_refused_identity_is_no_transport_error() -> None:
+    class CredentialUnavailableError(Exception):
+        pass
+
+    failure = translated(CredentialUnavailableError("no managed identity"), SystemClock())
+    assert (failure.kind, failure.transient) == ("authentication", False)
 
 
 def test_no_client_is_imported_before_it_is_needed() -> None:

@@ -57,6 +57,11 @@ class Caller:
         self._counters: dict[str, int] = {}
         self._rejected: dict[str, CallFailed] = {}
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys asked for so far: a replay that ends with fewer than were recorded has diverged, too."""
+        return frozenset(f"llm/{scope}/{n}" for scope, last in self._counters.items() for n in range(1, last + 1))
+
     def request(self, messages: Sequence[ChatMessage], options: Options, **output: Any) -> Request:
         """A complete request; ``output`` are its members ``output, schema_name, schema``. Raises ``CallFailed``."""
         provider, model = resolve(options, self.settings, self._provider)
@@ -90,21 +95,23 @@ class Caller:
         ``CallFailed``, ``BudgetExceeded`` and, in a replay, ``Divergence``.
         """
         key = self._next_key(scope or agent)
-        effect = await self._recorded(key, request)
+        known = await self._effects.lookup(key)
+        effect = self._usable(key, known, request)
         if effect is None:
             effect = await self._call(agent, request, on_text)
+            if known is not None:
+                effect.info["replaces"] = known.request_digest
             await self._effects.record(key, effect)
         elif on_text is not None and (completion := effect.response.get("completion")):
             on_text(completion["text"])
         return self._settle(agent, request, effect, observe)
 
     def _next_key(self, scope: str) -> str:
-        number = self._counters.get(scope, 0) + 1
-        self._counters[scope] = number
+        number = self._counters[scope] = self._counters.get(scope, 0) + 1
         return f"llm/{scope}/{number}"
 
-    async def _recorded(self, key: str, request: Request) -> Effect | None:
-        effect = await self._effects.lookup(key)
+    def _usable(self, key: str, effect: Effect | None, request: Request) -> Effect | None:
+        """The recorded effect if it may stand for this request, None to call. Raises ``Divergence`` in a replay."""
         if effect is None:
             if self._mode == "replay":
                 raise Divergence(key, "no such call was recorded")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import openai
-
 from trialbook.llm import LlmSettings, ProviderSettings
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.openai_client import is_reasoning, make_client, sent_effort, sent_temperature
@@ -18,7 +16,7 @@ class OpenAIChat:
     """Adapter of one OpenAI-compatible address."""
 
     def __init__(self, provider: ProviderSettings, settings: LlmSettings) -> None:
-        self._client: openai.AsyncOpenAI = make_client(provider, settings)
+        self._client, self._close = make_client(provider, settings)
 
     def arguments(self, request: Request) -> dict[str, Any]:
         """Names and values by the rules for reasoning models."""
@@ -44,7 +42,7 @@ class OpenAIChat:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._close()
 
     async def _call(self, sent: dict[str, Any]) -> Completion:
         reply = await self._client.chat.completions.create(**sent)

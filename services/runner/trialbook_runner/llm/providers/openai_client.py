@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import openai
 
 from trialbook.llm import LlmSettings, ProviderSettings
 from trialbook_runner.llm.providers.wall import http_client
 from trialbook_runner.llm.requests import Request
 
+Close = Callable[[], Awaitable[None]]
 REASONING = ("gpt-5", "o1", "o3", "o4")
 TEMPERATURE_ANYWAY = "gpt-5-chat"
 ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
 
 
-def make_client(provider: ProviderSettings, settings: LlmSettings) -> openai.AsyncOpenAI:
-    """The client; it repeats nothing itself."""
+def make_client(provider: ProviderSettings, settings: LlmSettings) -> tuple[openai.AsyncOpenAI, Close]:
+    """The client, which repeats nothing itself, and what closes it."""
     wire = http_client(settings.timeout_s, settings.concurrency)
+    key = provider.key.reveal() if provider.key else ""
+    client: openai.AsyncOpenAI
     if provider.name != "azure_openai":
-        return openai.AsyncOpenAI(
-            api_key=provider.key.reveal() if provider.key else "none", base_url=provider.base_url, max_retries=0,
-            timeout=settings.timeout_s, http_client=wire,
-        )  # fmt: skip
+        client = openai.AsyncOpenAI(
+            api_key=key, base_url=provider.base_url, max_retries=0, timeout=settings.timeout_s, http_client=wire
+        )
+        return client, client.close
     endpoint, version = provider.base_url or "", provider.api_version
-    if provider.entra:
-        from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
-
-        token = get_bearer_token_provider(DefaultAzureCredential(), ENTRA_SCOPE)
-        return openai.AsyncAzureOpenAI(
-            azure_endpoint=endpoint, api_version=version, azure_ad_token_provider=token, max_retries=0,
-            timeout=settings.timeout_s, http_client=wire,
+    if not provider.entra:
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=endpoint, api_version=version, api_key=key, max_retries=0, timeout=settings.timeout_s,
+            http_client=wire,
         )  # fmt: skip
-    return openai.AsyncAzureOpenAI(
-        azure_endpoint=endpoint, api_version=version, api_key=provider.key.reveal() if provider.key else "",
-        max_retries=0, timeout=settings.timeout_s, http_client=wire,
+        return client, client.close
+    from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
+
+    credential = DefaultAzureCredential()
+    client = openai.AsyncAzureOpenAI(
+        azure_endpoint=endpoint, api_version=version, max_retries=0, timeout=settings.timeout_s, http_client=wire,
+        azure_ad_token_provider=get_bearer_token_provider(credential, ENTRA_SCOPE),
     )  # fmt: skip
+
+    async def close() -> None:
+        await client.close()
+        await credential.close()
+
+    return client, close
 
 
 def is_reasoning(model: str) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import openai
-
 from trialbook.llm import LlmSettings, ProviderSettings
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.openai_client import make_client, sent_effort, sent_temperature
@@ -18,7 +16,7 @@ class OpenAIResponses:
     """Adapter; the conversation is sent whole with every call and not kept by the provider."""
 
     def __init__(self, provider: ProviderSettings, settings: LlmSettings) -> None:
-        self._client: openai.AsyncOpenAI = make_client(provider, settings)
+        self._client, self._close = make_client(provider, settings)
 
     def arguments(self, request: Request) -> dict[str, Any]:
         """Names and values by the rules for reasoning models."""
@@ -41,7 +39,7 @@ class OpenAIResponses:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._close()
 
     async def _call(self, sent: dict[str, Any], on_text: OnText | None) -> Completion:
         if on_text is None:

@@ -58,6 +58,8 @@ def translated(error: Exception, clock: Clock) -> CallFailed:
             kind = "unsupported"
         return CallFailed(kind, f"HTTP {status}: {text}", status=status, retry_after_s=wait)
     name = type(error).__name__
+    if "Authentication" in name or "Credential" in name:  # of Entra ID, before any request was sent
+        return CallFailed("authentication", f"{name}: {text}")
     if isinstance(error, TimeoutError | httpx2.TimeoutException) or "Timeout" in name:
         return CallFailed("timeout", f"no answer in time ({name})")
     if isinstance(error, OSError | httpx2.TransportError) or "Connection" in name:
