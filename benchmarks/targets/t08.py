@@ -39,9 +39,10 @@ LIBRARIES = {
 
 
 def processes(front: int) -> list[psutil.Process]:
-    """The front process and everything below it."""
+    """The front process and everything that lives below it."""
     root = psutil.Process(front)
-    return [root, *root.children(recursive=True)]
+    found = [root, *root.children(recursive=True)]
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
 
 
 def memory(found: list[psutil.Process]) -> tuple[float, float]:
