@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -176,7 +177,7 @@ async def test_bubblewrap_without_landlock(workdir: Path, monkeypatch: pytest.Mo
 
     program = (HOSTILE / "trace.py").read_text()
     sandbox = Sandbox(choice="bwrap")
-    argv = ["python", "-c", program, str(os.getpid())]
+    argv = [sys.executable, "-c", program, str(os.getpid())]
     verdict = await sandbox.run(argv, workdir=workdir, limits=SMALL, on_output=on_output)
     assert verdict.ok, seen
     escapes = [line for line in seen.decode().splitlines() if "ESCAPED" in line]
@@ -199,7 +200,7 @@ async def test_the_programs_are_hostile(workdir: Path) -> None:
         seen.extend(data)
 
     program = (HOSTILE / "network.py").read_text()
-    argv = ["python", "-c", program, "1", "9", "/nowhere", "nobody"]
+    argv = [sys.executable, "-c", program, "1", "9", "/nowhere", "nobody"]
     await Sandbox(choice="none").run(argv, workdir=workdir, limits=SMALL, on_output=on_output)
     assert b"ESCAPED: UDP" in seen
 

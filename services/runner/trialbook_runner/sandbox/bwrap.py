@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from trialbook_runner.sandbox.mounts import BOX, System, parents
 from trialbook_runner.sandbox.types import Limits, hard_bytes
 
 TMPFS: Final = ("/tmp", "/dev/shm")  # noqa: S108 -- these are places inside
+LAUNCHER: Final = Path(__file__).with_name("launcher")
 NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup")
 AS_USER: Final = ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000")
 AS_ROOT: Final = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
@@ -91,12 +93,10 @@ def gate_command() -> list[str]:
     """The interpreter of the gate inside: Perl, part of every Debian and Ubuntu, starts in a millisecond or two."""
     perl = next((p for p in ("/usr/bin/perl", "/bin/perl") if os.access(p, os.X_OK)), None)
     if perl is not None:
-        return [perl, "-e", Path(__file__).with_name("gate.pl").read_text()]
+        return [perl, "-e", (LAUNCHER / "gate.pl").read_text()]
     return python_gate_command()
 
 
 def python_gate_command() -> list[str]:
     """As ``gate_command``, where there is no Perl."""
-    from sys import executable
-
-    return [executable, "-I", "-S", "-c", Path(__file__).with_name("gate.py").read_text()]
+    return [sys.executable, "-I", "-S", "-c", (LAUNCHER / "gate.py").read_text()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,6 +26,8 @@ from trialbook_runner.sandbox.types import RESERVE, Limits, hard_bytes
 START_S = 20.0
 MAX_ERROR = 4096
 NICE = 5
+COUNTS_PER_NAMESPACE = (5, 14)
+"""Since this Linux a user namespace counts the processes of its own users."""
 
 
 class StartError(Exception):
@@ -137,9 +140,9 @@ def first_child(pid: int) -> int:
 def limit(pid: int, limits: Limits, *, namespace: bool, root: bool) -> None:
     """Bind a process, and what it will start, to the limits, while it is still the runner's user. Raises ``OSError``.
 
-    ``namespace``: process counts begin at zero in its user namespace; ``root``: its user has no other process.
+    ``namespace``: it has a user namespace, where counts begin at zero; ``root``: its user has no other process.
     """
-    counted = 0 if namespace or root else count_of_user(os.geteuid())
+    counted = 0 if root or (namespace and kernel_version() >= COUNTS_PER_NAMESPACE) else count_of_user(os.geteuid())
     caps = {
         resource.RLIMIT_NPROC: counted + limits.processes + RESERVE,
         resource.RLIMIT_NOFILE: limits.open_files,
@@ -160,6 +163,11 @@ def limit(pid: int, limits: Limits, *, namespace: bool, root: bool) -> None:
         resource.prlimit(pid, number, (capped, capped))
     os.setpriority(os.PRIO_PROCESS, pid, max(os.getpriority(os.PRIO_PROCESS, pid), NICE))
     Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+
+
+def kernel_version() -> tuple[int, ...]:
+    """``6.1.0-18-amd64`` as (6, 1)."""
+    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
 
 
 def verify(pid: int, uid: int, *, seccomp: bool) -> None:

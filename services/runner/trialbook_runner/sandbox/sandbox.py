@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from trialbook_runner.sandbox.cgroup import Group
 from trialbook_runner.sandbox.files import INPUTS, TooLarge, check_inputs
 from trialbook_runner.sandbox.ground import Ground
 from trialbook_runner.sandbox.identity import identity
-from trialbook_runner.sandbox.mounts import BOX
+from trialbook_runner.sandbox.mounts import BOX, System
 from trialbook_runner.sandbox.output import Output
 from trialbook_runner.sandbox.probe import probe
 from trialbook_runner.sandbox.process import Started, StartError
@@ -101,6 +102,14 @@ class Sandbox:
             attempt = _Attempt(plan, started, ground, on_output, began)
             return await attempt.run(cancel or asyncio.Event(), self._group(plan, closing))
 
+    @cached_property
+    def _system(self) -> System:
+        return mounts.system(self._readonly)
+
+    @cached_property
+    def _gate(self) -> list[str]:
+        return gate_command()
+
     def _plan(
         self,
         argv: list[str],
@@ -110,11 +119,11 @@ class Sandbox:
         env: Mapping[str, str],
         uid: int,
     ) -> Plan:
-        wall, system, place = self.wall(), mounts.system(self._readonly), self.places(workdir, inputs).workdir
+        wall, system, place = self.wall(), self._system, self.places(workdir, inputs).workdir
         return Plan(
             argv=list(argv), env=_environment(place, wall, system.path, env), workdir=workdir.resolve(),
             inputs={name: path.resolve() for name, path in inputs.items()}, limits=limits, uid=uid, wall=wall,
-            system=system, gate=gate_command(),
+            system=system, gate=self._gate,
         )  # fmt: skip
 
     def _group(self, plan: Plan, closing: contextlib.ExitStack) -> Group | None:

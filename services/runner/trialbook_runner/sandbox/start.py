@@ -72,10 +72,10 @@ class _Starting:
         """Landlock and seccomp, or nothing, below a parent of ours. See ``start``."""
         confined = self._plan.wall == "landlock"
         code = self._filter(unix_sockets=False) if confined else -1
-        script = str(Path(__file__).with_name("supervise.py"))
+        script = f"import sys; sys.path.insert(0, {str(bwrap.LAUNCHER)!r}); import supervise; supervise.main()"
         words = self._words([str(code)])
         fds = [*([code] if confined else []), *self._common()]
-        running = await self._spawn([sys.executable, "-I", "-S", script, *words], fds)
+        running = await self._spawn([sys.executable, "-I", "-S", "-c", script, *words], fds)
         return await self._arrive(running, lambda: running.pid, signal.SIGTERM)
 
     async def _spawn(self, command: list[str], fds: list[int]) -> asyncio.subprocess.Process:
@@ -110,7 +110,7 @@ class _Starting:
         )  # fmt: skip
 
     def _words(self, extra: list[str]) -> list[str]:
-        """What the gate is told; see gate.pl and gate.py."""
+        """What the gate is told; see the launcher."""
         plan, here = self._plan, machine()
         numbers = here.numbers if here is not None else {}
         rules = self._rules.fd if self._rules is not None else -1

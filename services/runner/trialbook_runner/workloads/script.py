@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,7 @@ DESCRIPTION = (
 PROGRAM = "_program"
 """The name of an inline program among the inputs."""
 SHARE_OF_MEMORY = 0.75
-INTERPRETERS: dict[str, tuple[str, ...]] = {"python": ("python",), "shell": ("/bin/sh",)}
+INTERPRETERS: dict[str, tuple[str, ...]] = {"python": (sys.executable,), "shell": ("/bin/sh",)}
 Text = Annotated[str, msgspec.Meta(max_length=1024 * 1024)]
 
 

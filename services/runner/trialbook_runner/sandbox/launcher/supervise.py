@@ -1,8 +1,8 @@
 """The parent of a program that has no process namespace: adopts everything it starts and leaves nothing behind.
 
-A script of its own, run with ``python -I -S``. It stays outside of the walls; the program cannot signal it, because it
-has another user id or because Landlock scopes its signals. SIGTERM, which the kernel also sends when the runner dies,
-ends everything.
+Run by ``python -I -S`` with this directory as its path, and without what takes long to import. It stays outside of the
+walls; the program cannot signal it, because it has another user id or because Landlock scopes its signals. SIGTERM,
+which the kernel also sends when the runner dies, ends everything.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import os
 import resource
 import signal
 import sys
-from pathlib import Path
-from typing import NoReturn
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from gate import check, enter  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes long to import
+    from typing import NoReturn
 
 PDEATHSIG, SUBREAPER = 1, 36
 
@@ -25,9 +25,10 @@ PDEATHSIG, SUBREAPER = 1, 36
 def descendants(pid: int) -> list[int]:
     """Everything below a process. Whoever loses its parent becomes our child, so nobody escapes."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 -- pathlib takes long to import
         try:
-            below = [int(text) for text in (task / "children").read_text().split()]
+            with open(f"/proc/{pid}/task/{task}/children") as file:  # noqa: PTH123 -- likewise
+                below = [int(text) for text in file.read().split()]
         except OSError:  # it ended while we looked
             continue
         for child in below:
@@ -102,7 +103,3 @@ def main() -> None:
         enter(gate, ruleset, restrict, seccomp, uid, sys.argv[6:])
     os.close(writing)
     supervise(gate, reading, program, uid)
-
-
-if __name__ == "__main__":
-    main()

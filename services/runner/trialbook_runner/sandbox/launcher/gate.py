@@ -9,7 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes long to import
+    from typing import NoReturn
 
 NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
 MAX_FILTER = 8 * 4096
@@ -22,10 +25,29 @@ class Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def fail(gate: int, what: str, error: OSError) -> NoReturn:
+def fail(gate: int, what: str, error: Exception) -> NoReturn:
     """Tell the runner and end."""
-    os.write(gate, f"E{what}: {error.strerror}\n".encode())
+    reason = error.strerror if isinstance(error, OSError) else repr(error)
+    os.write(gate, f"E{what}: {reason}\n".encode())
     os._exit(125)
+
+
+def execute(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """Become the program, looked for as a shell would. Raises ``OSError``.
+
+    ``os.execvpe`` would import a module here, which the walls may hide by now.
+    """
+    name = command[0]
+    refused: OSError | None = None
+    places = [""] if "/" in name else [f"{place}/" for place in environment.get("PATH", "").split(":")]
+    for place in places:
+        try:
+            os.execve(place + name, command, environment)  # noqa: S606 -- this is what a launcher does
+        except PermissionError as error:
+            refused = error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            refused = refused or error
+    raise refused or FileNotFoundError(2, "there is no PATH")
 
 
 def check(result: int) -> None:
@@ -72,8 +94,8 @@ def enter(gate: int, ruleset: int, restrict: int, seccomp: int, uid: int, rest: 
         what = "landlock and seccomp"
         confine(ruleset, restrict, seccomp)
         what = f"cannot execute {command[0]}"
-        os.execvpe(command[0], command, environment)  # noqa: S606 -- this is what a launcher does
-    except OSError as error:
+        execute(command, environment)
+    except Exception as error:  # noqa: BLE001 -- whatever went wrong, the runner is told
         fail(gate, what, error)
 
 
