@@ -14,6 +14,7 @@ import sys
 import uvloop
 
 from trialbook.errors import Invalid, Refusal
+from trialbook_projector import once
 from trialbook_projector.settings import Settings, from_environment
 
 
@@ -33,18 +34,18 @@ def main(arguments: list[str]) -> int:
 
 
 async def _run(settings: Settings, arguments: list[str]) -> int:
-    from trialbook_projector import app
-
     match arguments:
         case []:
+            from trialbook_projector import app  # FastStream is imported by the service only
+
             await app.serve(settings)
             return 0
         case ["rebuild"] | ["rebuild", "--check"]:
-            identical, report = await app.rebuild(settings, check="--check" in arguments)
+            identical, report = await once.rebuild(settings, check="--check" in arguments)
             sys.stdout.write(report + "\n")
             return 0 if identical else 2
         case ["build", path, facts, signals] if facts.isdecimal() and signals.isdecimal():
-            await app.build_file(settings, path, int(facts), int(signals))
+            await once.build_file(settings, path, int(facts), int(signals))
             return 0
     raise Invalid("usage", (__doc__ or "").strip())
 

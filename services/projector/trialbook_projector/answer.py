@@ -1,20 +1,17 @@
-"""Answer questions on ``ask.<workspace>.<query>``. A question may be anything; the answer is always an ``Answer``."""
+"""Answer questions. A question may be anything; the answer is always an ``Answer``.
+
+How a question comes in and its answer goes out is the business of ``direct`` and ``questions``.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from trialbook import subjects
-from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid, Refusal, TooLarge, Unavailable
 from trialbook.log.api import call
 from trialbook.queries import (
@@ -42,9 +39,9 @@ from trialbook_projector.tables.store import Positions
 from trialbook_projector.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
-MAX_TASKS = 4096
+MAX_OPEN = 4096
+"""Questions that are being answered at once; who asks beyond that is refused."""
 REPLY_MARGIN = 16 * 1024
-QUEUE_GROUP = "projector"
 EMITTED = RunLogs | RunMetrics | RunRows
 PATIENCE_S = 0.25
 """How long to wait for a position before asking the stream whether it exists."""
@@ -66,8 +63,6 @@ READ: dict[str, Callable[[Reading, Any], Any]] = {
 }
 """Query name -> the function that answers it in a reader's thread."""
 
-Control = Callable[[bytes], Awaitable[Any]]
-
 
 class Reply(msgspec.Struct, frozen=True):
     """What goes back: JSON of an ``Answer``, or bytes of ``media_type``."""
@@ -77,58 +72,34 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Answering:
-    """Subscribes to all questions, sharing them with other projectors of the same ledger."""
+    """Answers from the live tables and from memory."""
 
-    def __init__(
-        self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth],
-        controls: dict[str, Control] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth]) -> None:
         self._nc, self._live, self._settings, self._health = nc, live, settings, health
-        self._controls = controls or {}
         self._lookup = Lookup(live)
-        self._tasks: set[asyncio.Task[None]] = set()  # bounded by MAX_TASKS
-        self._subscription: Subscription | None = None
+        self._open = 0
 
-    async def start(self) -> None:
-        """Begin to answer."""
-        self._subscription = await self._nc.subscribe(subjects.ASKS_ALL, queue=QUEUE_GROUP, cb=self._on_message)
-
-    async def stop(self) -> None:
-        """Take no more questions and answer those that are here."""
-        if self._subscription is not None:
-            await self._subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types here
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._settings.wait_s)
-
-    async def _on_message(self, message: Msg) -> None:
-        if not message.reply:
-            return
+    async def guarded(self, subject: str, answer: Callable[[], Awaitable[Reply]]) -> Reply:
+        """What ``answer`` finds, or the refusal that stands for what went wrong; never raises."""
+        if self._open >= MAX_OPEN:
+            return self.refused(Unavailable("overloaded", "Too many questions at once; try again."))
+        self._open += 1
         try:
-            quick = self._at_once(message)
+            return await answer()
         except Refusal as refusal:
-            quick = self._refused(refusal)
-        if quick is not None:
-            await self._send(message, quick)
-        elif len(self._tasks) >= MAX_TASKS:
-            await self._send(
-                message, self._refused(Unavailable("overloaded", "Too many questions at once; try again."))
-            )
-        else:
-            task = asyncio.create_task(self._in_time(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            return self.refused(refusal)
+        except Exception:
+            log.exception("could not answer %s", subject)
+            return self.refused(Unavailable("projector_fault", "The projector failed on this question; see its log."))
+        finally:
+            self._open -= 1
 
-    def _at_once(self, message: Msg) -> Reply | None:
-        """The answer to ``run.get`` when it needs no waiting and no table; None for everything else."""
-        workspace, name = subjects.asked(message.subject)
-        if name != RunGet.NAME or workspace == EVERYWHERE:
-            return None
-        return self._from_memory(workspace, decode(name, message.data))
-
-    def _from_memory(self, workspace: str, query: RunGet) -> Reply | None:
-        """The newest state of a run, ahead of the tables if need be; None when only the tables can tell."""
+    def from_memory(self, workspace: str, query: RunGet) -> Reply | None:
+        """The newest state of a run, ahead of the tables if need be; None when only waiting or the tables can tell."""
         head, marks = self._live.head, self._live.watermarks
-        if not query.id or not head.marks.reached(query.at_least, 0) or not marks.reached(0, query.at_least_signals):
+        if not query.id or workspace == EVERYWHERE:
+            return None
+        if not head.marks.reached(query.at_least, 0) or not marks.reached(0, query.at_least_signals):
             return None
         caches = self._live.tables.caches
         key = run_key(workspace, query.id)
@@ -140,25 +111,12 @@ class Answering:
         positions = Positions(head.marks.positions.facts, marks.positions.signals)
         return self._answered(_encode(view(entry, caches.progress.get(key))), positions)
 
-    async def _in_time(self, message: Msg) -> None:
-        try:
-            reply = await self._answer(message)
-        except Refusal as refusal:
-            reply = self._refused(refusal)
-        except Exception:
-            log.exception("could not answer %s", message.subject)
-            reply = self._refused(Unavailable("projector_fault", "The projector failed on this question; see its log."))
-        await self._send(message, reply)
-
-    async def _answer(self, message: Msg) -> Reply:
-        workspace, name = subjects.asked(message.subject)
-        if name in self._controls:
-            return await self._control(workspace, name, message.data)
-        query = decode(name, message.data)
+    async def answer(self, workspace: str, query: Query) -> Reply:
+        """The answer once the tables are where the question wants them. Raises refusals."""
         marks = self._live.watermarks
         if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
             await self._wait(self._live.head.marks, query.at_least, 0)
-            if (reply := self._from_memory(workspace, query)) is not None:
+            if (reply := self.from_memory(workspace, query)) is not None:
                 return reply
         facts, signals = self._wanted(workspace, query)
         if not marks.reached(facts, signals):
@@ -174,12 +132,16 @@ class Answering:
         if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
             entry, progress = await self._lookup.run(workspace, query.id)
             return self._answered(_encode(view(entry, progress)), positions)
-        tables, function = self._live.tables, READ[name]
+        tables, function = self._live.tables, READ[query.NAME]
 
         def read(cursor: Any) -> bytes:
             return _encode(function(Reading(cursor, workspace, tables.caches, positions), query))
 
         return self._answered(await tables.readers.run(read), positions)
+
+    async def control(self, result: Awaitable[Any]) -> Reply:
+        """The outcome of a control request."""
+        return self._answered(_encode(await result), self._live.watermarks.positions)
 
     def _wanted(self, workspace: str, query: Query) -> tuple[int, int]:
         """How far the tables must be: as asked, and for what a finished run has emitted at least to its verdict.
@@ -208,16 +170,6 @@ class Answering:
                     ) from None
             await marks.wait(facts, signals, self._settings.wait_s)
 
-    async def _control(self, workspace: str, name: str, payload: bytes) -> Reply:
-        """A control request; only those who may ask across workspaces may give one."""
-        if workspace != EVERYWHERE:
-            raise Invalid("unknown_query", f"{name} is asked across workspaces only.")
-        try:
-            result = await self._controls[name](payload)
-        except msgspec.MsgspecError as error:
-            raise Invalid("invalid_query", f"{name} cannot be read: {error}") from None
-        return self._answered(_encode(result), self._live.watermarks.positions)
-
     def _room(self) -> int:
         return self._nc.max_payload - REPLY_MARGIN
 
@@ -229,17 +181,11 @@ class Answering:
             )
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, result=msgspec.Raw(result))))
 
-    def _refused(self, refusal: Refusal) -> Reply:
+    def refused(self, refusal: Refusal) -> Reply:
+        """A refusal as a reply."""
         positions = self._live.watermarks.positions
         error = {"kind": refusal.kind, "code": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, error=error)))
-
-    async def _send(self, message: Msg, reply: Reply) -> None:
-        headers = {MEDIA_TYPE: reply.media_type} if reply.media_type else None
-        try:
-            await self._nc.publish(message.reply, reply.payload, headers=headers)
-        except nats.errors.Error as error:  # the asker repeats its question after a reconnect
-            log.warning("could not send an answer to %s: %s", message.subject, error)
 
 
 def decode(name: str, payload: bytes) -> Any:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
 from trialbook.errors import Invalid
 from trialbook_projector.tables.store import Limits
 from trialbook_projector.tables.writer import Capacity
+
+Traces = Literal["", "console", "otlp"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +31,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question waits for the position it asks for; less than the 5 s that askers wait."""
     sql_max_rows: int = 100_000
     sql_max_s: float = 60.0
+    metrics_port: int = 0
+    """Where Prometheus finds the series of the questions, on the loopback; 0: nowhere."""
+    traces: Traces = ""
+    """Where a span per question goes; ``otlp`` is configured by ``OTEL_EXPORTER_OTLP_*``."""
     environment: dict[str, str] = {}
     """The environment these settings were read from, for the process that builds tables anew."""
 
@@ -46,6 +53,14 @@ def _number(environment: Mapping[str, str], name: str, default: int, least: int 
     return int(text)
 
 
+def _traces(environment: Mapping[str, str]) -> Traces:
+    choice = environment.get("TRIALBOOK_PROJECTOR_TRACES", "")
+    for known in get_args(Traces):
+        if choice == known:
+            return known  # type: ignore[no-any-return] # get_args is untyped
+    raise Invalid("invalid_setting", f"TRIALBOOK_PROJECTOR_TRACES must be console or otlp, not {choice!r}.")
+
+
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read ``TRIALBOOK_*``. Raises ``Invalid`` (code ``invalid_setting``)."""
     base = Settings()
@@ -60,4 +75,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         duckdb=limits,
         environment=dict(environment),
         reader_threads=_number(environment, "TRIALBOOK_PROJECTOR_READERS", base.reader_threads),
+        metrics_port=_number(environment, "TRIALBOOK_PROJECTOR_METRICS_PORT", base.metrics_port, least=0),
+        traces=_traces(environment),
     )
