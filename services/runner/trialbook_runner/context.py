@@ -233,11 +233,11 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Flusher(threading.Thread):
-    """Flushes a recorder a short while after its first unsent record; sleeps while there is none."""
+    """Flushes a recorder: at once after a quiet moment, else when the interval since the last flush is over."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, clock: Clock) -> None:
         super().__init__(name="trialbook-flush", daemon=True)
-        self._interval_s = interval_s
+        self._interval_s, self._clock = interval_s, clock
         self._wake = threading.Event()
         self._stop_now = threading.Event()
         self.recorder: Recorder | None = None
@@ -248,10 +248,14 @@ class Flusher(threading.Thread):
 
     def run(self) -> None:
         """Until the process ends."""
+        last = 0.0
         while True:
             self._wake.wait()
             self._wake.clear()
-            self._stop_now.wait(self._interval_s)
+            left = last + self._interval_s - self._clock.monotonic()
+            if left > 0:
+                self._stop_now.wait(left)
+            last = self._clock.monotonic()
             if self.recorder is not None:
                 self.recorder.flush()
 

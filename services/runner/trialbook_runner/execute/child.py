@@ -179,7 +179,7 @@ def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
     interrupts = Interrupts()
     channel = ChildChannel(sock, flags, interrupts)
     threading.Thread(target=channel.read_for_ever, name="trialbook-reader", daemon=True).start()
-    flusher = Flusher(FLUSH_S)
+    flusher = Flusher(FLUSH_S, SystemClock())
     recorder = flusher.recorder = Recorder(channel.records, flusher.wake, interrupts.lock())
     flusher.start()
     context = RunContext(job, channel, recorder, flags, SystemClock(), UUIDv7Source())

@@ -73,10 +73,14 @@ class TaskExecution:
         self._chunks.append((kind, records))
 
     async def _flush_for_ever(self) -> None:
+        """At once after a quiet moment, else when the interval since the last flush is over."""
+        loop = asyncio.get_running_loop()
+        last = 0.0
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(max(0.0, last + FLUSH_S - loop.time()))
+            last = loop.time()
             await self._flush()
 
     async def _flush(self) -> None:
