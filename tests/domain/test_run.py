@@ -195,3 +195,11 @@ def test_deleting_needs_an_inactive_run() -> None:
 )
 def test_commands_on_nothing_are_not_found(command: c.Command) -> None:
     given("run").when(command).then_refused("run_not_found")
+
+
+def test_verdicts_bound_the_signals_of_all_attempts() -> None:
+    history = [submitted(max_attempts=3), STARTED, e.AttemptLost(attempt=1, runner="r1", signal_sequence=9)]
+    run = given("run", *history, e.Started(attempt=2, runner="r2")).when(c.Complete(attempt=2))
+    run.then(e.Completed(attempt=2, signal_sequence=9))
+    lost = given("run", submitted(max_lost=0), STARTED).when(c.Claim(ticket="t1", runner="r2", signal_sequence=5))
+    assert [event.signal_sequence for event in lost.events] == [5, 5]

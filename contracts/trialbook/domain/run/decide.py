@@ -179,63 +179,62 @@ def _fence(s: RunState, attempt: int) -> None:
         )
 
 
-def _fail(cmd: c.Fail, s: RunState, now: datetime) -> Facts:
+def _signals(cmd: c.Complete | c.Fail | c.ConfirmCancelled | c.ConfirmPaused, s: RunState) -> int:
+    return max(s.signal_sequence, cmd.signal_sequence)
+
+
+def _fail(cmd: c.Fail, s: RunState, now: datetime) -> e.RunEvent:
     retry, failed = s.order.retry, s.failed_attempts + 1
     if cmd.retryable and not s.cancel_requested and failed < retry.max_attempts:
         at = rfc3339(now + timedelta(seconds=retry.delay_s(failed)))
-        signals = max(s.signal_sequence, cmd.signal_sequence)
-        return (e.AttemptFailed(attempt=cmd.attempt, error=cmd.error, retry_at=at, signal_sequence=signals),)
-    return (
-        e.Failed(attempt=cmd.attempt, error=cmd.error, signal_sequence=max(s.signal_sequence, cmd.signal_sequence)),
-    )
+        return e.AttemptFailed(attempt=cmd.attempt, error=cmd.error, retry_at=at, signal_sequence=_signals(cmd, s))
+    return e.Failed(attempt=cmd.attempt, error=cmd.error, signal_sequence=_signals(cmd, s))
 
 
-def _attempt(cmd: c.AttemptCommand, s: RunState, now: datetime) -> Facts:
-    _fence(s, cmd.attempt)
+def _said(cmd: c.AttemptCommand, s: RunState) -> e.RunEvent | None:
+    """What an attempt reports on its way."""
+    n = cmd.attempt
     match cmd:
         case c.StartStep():
-            return (e.StepStarted(attempt=cmd.attempt, step=cmd.step, needs=cmd.needs),)
+            return e.StepStarted(attempt=n, step=cmd.step, needs=cmd.needs)
         case c.CompleteStep():
-            return (e.StepCompleted(attempt=cmd.attempt, step=cmd.step, result=cmd.result),)
+            return e.StepCompleted(attempt=n, step=cmd.step, result=cmd.result)
         case c.FailStep():
-            return (e.StepFailed(attempt=cmd.attempt, step=cmd.step, error=cmd.error),)
+            return e.StepFailed(attempt=n, step=cmd.step, error=cmd.error)
         case c.Checkpoint():
-            return (e.Checkpointed(attempt=cmd.attempt, data=cmd.data, blob=cmd.blob),)
+            return e.Checkpointed(attempt=n, data=cmd.data, blob=cmd.blob)
         case c.RecordEffect():
-            return (
-                e.EffectRecorded(
-                    attempt=cmd.attempt, key=cmd.key, request_digest=cmd.request_digest, response=cmd.response,
-                    blob=cmd.blob, info=cmd.info,
-                ),
+            return e.EffectRecorded(
+                attempt=n, key=cmd.key, request_digest=cmd.request_digest, response=cmd.response, blob=cmd.blob,
+                info=cmd.info,
             )  # fmt: skip
         case c.RecordArtifact():
-            return (
-                e.ArtifactRecorded(
-                    attempt=cmd.attempt, name=cmd.name, sha256=cmd.sha256, size=cmd.size, media_type=cmd.media_type
-                ),
+            return e.ArtifactRecorded(
+                attempt=n, name=cmd.name, sha256=cmd.sha256, size=cmd.size, media_type=cmd.media_type
             )
-        case c.ConfirmPaused():
-            return (e.Paused(attempt=cmd.attempt, signal_sequence=max(s.signal_sequence, cmd.signal_sequence)),)
+    return None
+
+
+def _ended(cmd: c.AttemptCommand, s: RunState, now: datetime) -> e.RunEvent:
+    """How an attempt ends; the verdict bounds the signals of all attempts."""
+    n = cmd.attempt
+    match cmd:
         case c.Complete():
-            return (
-                e.Completed(
-                    attempt=cmd.attempt,
-                    result=cmd.result,
-                    result_blob=cmd.result_blob,
-                    signal_sequence=max(s.signal_sequence, cmd.signal_sequence),
-                ),
+            return e.Completed(
+                attempt=n, result=cmd.result, result_blob=cmd.result_blob, signal_sequence=_signals(cmd, s)
             )
         case c.Fail():
             return _fail(cmd, s, now)
         case c.ConfirmCancelled():
-            return (
-                e.Cancelled(
-                    attempt=cmd.attempt,
-                    reason=s.cancel_reason,
-                    signal_sequence=max(s.signal_sequence, cmd.signal_sequence),
-                ),
-            )
+            return e.Cancelled(attempt=n, reason=s.cancel_reason, signal_sequence=_signals(cmd, s))
+        case c.ConfirmPaused():
+            return e.Paused(attempt=n, signal_sequence=_signals(cmd, s))
     raise AssertionError(f"unknown command {type(cmd).__name__}")
+
+
+def _attempt(cmd: c.AttemptCommand, s: RunState, now: datetime) -> Facts:
+    _fence(s, cmd.attempt)
+    return (_said(cmd, s) or _ended(cmd, s, now),)
 
 
 _DECIDE: dict[type[c.Command], Callable[[Any, RunState, datetime], Facts]] = {
