@@ -34,7 +34,7 @@ INACTIVE_S = 30
 CHECK_S = 0.5
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A stored message; ``time_ns`` is when the server stored it (Unix nanoseconds)."""
 
     sequence: int

@@ -59,6 +59,6 @@ async def build_file(settings: Settings, path: str, facts: int, signals: int) ->
     """Build one file from the streams up to the given positions."""
     nc = await connect(settings.nats_url, name="projector-build")
     try:
-        await build(nc, Path(path), settings.duckdb, Positions(facts, signals))
+        await build(nc, settings.nats_url, Path(path), settings.duckdb, Positions(facts, signals))
     finally:
         await nc.close()

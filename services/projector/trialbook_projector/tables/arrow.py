@@ -32,7 +32,7 @@ def facts(rows: Sequence[FactRow]) -> Any:
     """Rows of ``book.facts``; the time is still text."""
     events = [r.event for r in rows]
     return _table({
-        "sequence": (LONG, [r.sequence for r in rows]),
+        "sequence": (LONG, [r.message.sequence for r in rows]),
         "workspace": (TEXT, [r.workspace for r in rows]),
         "kind": (TEXT, [r.kind for r in rows]),
         "aggregate": (TEXT, [r.aggregate for r in rows]),

@@ -15,7 +15,7 @@ from trialbook.domain.run import RunState
 V = TypeVar("V")
 
 
-class RunEntry(msgspec.Struct, frozen=True):
+class RunEntry(msgspec.Struct, frozen=True, gc=False):
     """A run as of ``sequence``; ``created`` is the sequence of its first fact. ``state`` is without effects and
     checkpoint, which no reader sees and which can be large.
     """
@@ -27,7 +27,7 @@ class RunEntry(msgspec.Struct, frozen=True):
     state: RunState
 
 
-class ItemEntry(msgspec.Struct, frozen=True):
+class ItemEntry(msgspec.Struct, frozen=True, gc=False):
     """A workspace, file, dataset or model as of ``sequence``."""
 
     created: int
@@ -39,7 +39,7 @@ class ItemEntry(msgspec.Struct, frozen=True):
     state: Any
 
 
-class Emitted(msgspec.Struct, frozen=True):
+class Emitted(msgspec.Struct, frozen=True, gc=False):
     """What one attempt of a run has emitted of one kind; times in Unix microseconds. ``latest``: the last progress."""
 
     first_cursor: int
@@ -55,7 +55,7 @@ class Emitted(msgspec.Struct, frozen=True):
     latest: str | None
 
 
-class LatestProgress(msgspec.Struct, frozen=True):
+class LatestProgress(msgspec.Struct, frozen=True, gc=False):
     """A run's last progress signal as JSON text, with its cursor."""
 
     cursor: int

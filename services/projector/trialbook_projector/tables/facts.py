@@ -20,15 +20,18 @@ ITEM_KINDS = frozenset({"workspace", "file", "dataset", "model"})
 CREATIONS = frozenset({run_events.Created.TYPE, run_events.Submitted.TYPE})
 # Readers never see effects and checkpoints; leaving them out keeps a row small however much a run records.
 UNSEEN = frozenset({run_events.EffectRecorded.TYPE, run_events.Checkpointed.TYPE})
+_RUN_FACTS = frozenset(RUN.events.values())
+_INITIAL_RUN: RunState = RUN.decider.initial()
+_evolve_run = RUN.decider.evolve
 
 FindRuns = Callable[[Sequence[str]], Iterable[RunEntry]]
 FindItems = Callable[[Sequence[str]], Iterable[ItemEntry]]
 
 
-class FactRow(msgspec.Struct, frozen=True):
+class FactRow(msgspec.Struct, frozen=True, gc=False):
     """A fact with its place."""
 
-    sequence: int
+    message: Message
     workspace: str
     kind: str
     aggregate: str
@@ -41,6 +44,7 @@ class FactBatch:
     def __init__(self, runs: Lru[RunEntry], items: Lru[ItemEntry], find_runs: FindRuns, find_items: FindItems) -> None:
         self._runs, self._items = runs, items
         self._find_runs, self._find_items = find_runs, find_items
+        self._known: dict[str, Any] = {}
         self.rows: list[FactRow] = []
         self.runs: dict[str, RunEntry] = {}
         """Subject -> changed run."""
@@ -53,33 +57,41 @@ class FactBatch:
 
     def fold(self, messages: Sequence[Message]) -> None:
         """Fold messages in order; unreadable ones are put aside."""
-        read = [pair for message in messages if (pair := self._read(message)) is not None]
-        known = self._load(read)
-        for row, message in read:
+        read = self._read(messages)
+        if not (self._runs.complete and self._items.complete):
+            self._load(read)
+        keep, fold_run = self.rows.append, self._fold_run
+        for row in read:
             try:
-                self._fold_one(row, known)
+                if row.kind == "run":
+                    fold_run(row, row.event)
+                else:
+                    self._fold_other(row)
+            except UNREADABLE as error:
+                self.parked.append(parked(FACTS, row.message, error))
+            else:
+                keep(row)
+
+    def _read(self, messages: Sequence[Message]) -> list[FactRow]:
+        read = []
+        for message in messages:
+            try:
+                event = decode_event(message.data)
+                workspace, kind, aggregate = event.subject.split("/")
+                if not message.subject.startswith(f"fact.{workspace}.{kind}.{aggregate}."):
+                    raise UnknownEvent(f"the envelope's subject {event.subject!r} is not that of the message")
             except UNREADABLE as error:
                 self.parked.append(parked(FACTS, message, error))
             else:
-                self.rows.append(row)
+                read.append(FactRow(message, workspace, kind, aggregate, event))
+        return read
 
-    def _read(self, message: Message) -> tuple[FactRow, Message] | None:
-        try:
-            event = decode_event(message.data)
-            workspace, kind, aggregate = event.subject.split("/")
-            if not message.subject.startswith(f"fact.{workspace}.{kind}.{aggregate}."):
-                raise UnknownEvent(f"the envelope's subject {event.subject!r} is not that of the message")
-        except UNREADABLE as error:
-            self.parked.append(parked(FACTS, message, error))
-            return None
-        return FactRow(message.sequence, workspace, kind, aggregate, event), message
-
-    def _load(self, read: Iterable[tuple[FactRow, Message]]) -> dict[str, Any]:
-        """Fetch what is neither cached nor new: subject -> entry."""
+    def _load(self, read: Iterable[FactRow]) -> None:
+        """Fetch what is neither cached nor new."""
         runs: dict[str, None] = {}
         items: dict[str, None] = {}
         created: set[str] = set()
-        for row, _ in read:
+        for row in read:
             subject = row.event.subject
             if row.kind == "run":
                 if row.event.type in CREATIONS:
@@ -88,54 +100,46 @@ class FactBatch:
                     runs[subject] = None
             elif row.kind in ITEM_KINDS and not self._items.complete and subject not in self._items:
                 items[subject] = None
-        known: dict[str, Any] = {}
         if runs:
             self.found_runs.extend(self._find_runs(list(runs)))
-            known |= {run_key(e.workspace, e.id): e for e in self.found_runs}
+            self._known |= {run_key(e.workspace, e.id): e for e in self.found_runs}
         if items:
-            known |= {item_key(e.workspace, e.kind, e.id): e for e in self._find_items(list(items))}
-        return known
+            self._known |= {item_key(e.workspace, e.kind, e.id): e for e in self._find_items(list(items))}
 
-    def _fold_one(self, row: FactRow, known: dict[str, Any]) -> None:
-        event, subject = row.event, row.event.subject
-        if event.type in UNSEEN:
-            fact = None
-            if not row.kind == "run":
-                raise UnknownEvent(f"{event.type!r} is no fact of a {row.kind}")
-        else:
+    def _fold_run(self, row: FactRow, event: Event) -> None:
+        subject = event.subject
+        entry = self.runs.get(subject) or self._runs.get(subject) or self._known.get(subject)
+        state: RunState = _INITIAL_RUN if entry is None else entry.state
+        if event.type not in UNSEEN:
             fact = fact_of(event)
-            if row.kind not in AGGREGATES or type(fact).TYPE not in AGGREGATES[row.kind].events:
-                raise UnknownEvent(f"{event.type!r} is no fact of a {row.kind}")
-        if row.kind == "run":
-            entry = self.runs.get(subject) or self._runs.get(subject) or known.get(subject)
-            self._fold_run(row, entry, fact)
-        elif row.kind in ITEM_KINDS:
-            item = self.items.get(subject) or self._items.get(subject) or known.get(subject)
-            self._fold_item(row, item, fact)
-
-    def _fold_run(self, row: FactRow, entry: RunEntry | None, fact: Any) -> None:
-        state: RunState = RUN.decider.initial() if entry is None else entry.state
-        if fact is not None:
-            state = RUN.decider.evolve(state, fact, row.event.time)
+            if type(fact) not in _RUN_FACTS:
+                raise UnknownEvent(f"{event.type!r} is no fact of a run")
+            state = _evolve_run(state, fact, event.time)
         if state.spec is None:
             raise UnknownEvent("a fact of a run that was never created")
-        created = row.sequence if entry is None else entry.created
-        self.runs[row.event.subject] = RunEntry(created, row.workspace, row.aggregate, row.sequence, state)
+        sequence = row.message.sequence
         if entry is None:
-            self.new.add(row.event.subject)
+            self.new.add(subject)
+        created = sequence if entry is None else entry.created
+        self.runs[subject] = RunEntry(created, row.workspace, row.aggregate, sequence, state)
 
-    def _fold_item(self, row: FactRow, entry: ItemEntry | None, fact: Any) -> None:
+    def _fold_other(self, row: FactRow) -> None:
+        event, subject = row.event, row.event.subject
+        fact = fact_of(event)
+        if row.kind not in AGGREGATES or type(fact).TYPE not in AGGREGATES[row.kind].events:
+            raise UnknownEvent(f"{event.type!r} is no fact of a {row.kind}")
+        if row.kind not in ITEM_KINDS:
+            return
+        entry = self.items.get(subject) or self._items.get(subject) or self._known.get(subject)
         decider = AGGREGATES[row.kind].decider
-        state = decider.evolve(decider.initial() if entry is None else entry.state, fact, row.event.time)
+        state = decider.evolve(decider.initial() if entry is None else entry.state, fact, event.time)
         if not state.exists:
             raise UnknownEvent(f"a fact of a {row.kind} that was never created")
-        created = row.sequence if entry is None else entry.created
-        created_at = row.event.time if entry is None else entry.created_at
-        self.items[row.event.subject] = ItemEntry(
-            created, row.kind, row.workspace, row.aggregate, row.sequence, created_at, state
-        )
+        sequence = row.message.sequence
+        created, created_at = (sequence, event.time) if entry is None else (entry.created, entry.created_at)
         if entry is None:
-            self.new.add(row.event.subject)
+            self.new.add(subject)
+        self.items[subject] = ItemEntry(created, row.kind, row.workspace, row.aggregate, sequence, created_at, state)
 
 
 def run_key(workspace: str, id_: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -40,6 +40,8 @@ UPDATE_EMITTED = """
 UPDATE book.emitted AS r SET count = u.count, last_cursor = u.last_cursor, last_time = u.last_time, latest = u.latest
 FROM batch AS u WHERE r.first_cursor = u.first_cursor
 """
+
+UPDATE_POSITIONS = "UPDATE book.positions SET position = CASE stream WHEN 'FACTS' THEN ? ELSE ? END"
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ class Caches:
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What a committed batch changed."""
+    """What a batch changed."""
 
     positions: Positions
     runs: dict[str, RunEntry]
@@ -90,12 +92,31 @@ class Applied(msgspec.Struct, frozen=True):
     parked: list[Parked]
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """A batch that was read and folded but not written yet: statements with the Arrow table each of them reads."""
+
+    facts: Sequence[Message]
+    signals: Sequence[Message]
+    applied: Applied
+    statements: list[tuple[str, Any]]
+
+    @property
+    def rows(self) -> int:
+        """Rows to write."""
+        return sum(table.num_rows for _, table in self.statements)
+
+
+def _nothing() -> None:
+    """All that was prepared has been written."""
+
+
 class Writer:
     """Applies messages to a store. ``apply`` runs in one thread at a time; ``publish`` in the thread of the readers."""
 
     def __init__(self, store: Store, capacity: Capacity | None = None) -> None:
         self.store = store
-        self.caches = Caches(store, capacity or Capacity())
+        self._capacity = capacity or Capacity()
+        self.caches = Caches(store, self._capacity)
         self.positions = store.positions()
         self.parked = int(store.writer.execute("SELECT count(*) FROM book.parked").fetchone()[0])
 
@@ -106,13 +127,14 @@ class Writer:
         and put aside.
         """
         try:
-            return [self._write(facts, signals)]
+            prepared = self.prepare(facts, signals)
+            self.write([prepared])
         except UNSTORABLE as error:
-            self.store.writer.rollback()
             if len(facts) + len(signals) > 1:
                 return self._halved(facts, signals)
             stream, message = (FACTS, facts[0]) if facts else (SIGNALS, signals[0])
             return [self._put_aside(parked(stream, message, error))]
+        return [prepared.applied]
 
     def _halved(self, facts: Sequence[Message], signals: Sequence[Message]) -> list[Applied]:
         if facts and signals:
@@ -140,13 +162,25 @@ class Writer:
             self.caches.put_progress(key, progress)
         self.positions = applied.positions
 
-    def _write(self, facts: Sequence[Message], signals: Sequence[Message]) -> Applied:
+    def prepare(
+        self, facts: Sequence[Message], signals: Sequence[Message], settle: Callable[[], None] = _nothing
+    ) -> Prepared:
+        """Read and fold messages that follow the positions; nothing is changed.
+
+        ``settle`` is called before something is looked up in the tables, which must have all earlier batches then.
+        """
         writer = self.store.writer
-        fact_batch = FactBatch(
-            self.caches.runs, self.caches.items, lambda k: find.runs(writer, k), lambda k: find.items(writer, k)
-        )
+
+        def look_up(find_in: Callable[[Any, Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:
+            def found(keys: Sequence[str]) -> Any:
+                settle()
+                return find_in(writer, keys)
+
+            return found
+
+        fact_batch = FactBatch(self.caches.runs, self.caches.items, look_up(find.runs), look_up(find.items))
         fact_batch.fold(facts)
-        signal_batch = SignalBatch(self.caches.emitted, lambda k: find.emitted(writer, k))
+        signal_batch = SignalBatch(self.caches.emitted, look_up(find.emitted))
         signal_batch.fold(signals)
         positions = Positions(
             facts[-1].sequence if facts else self.positions.facts,
@@ -160,71 +194,76 @@ class Writer:
             positions, fact_batch.runs, fact_batch.items, signal_batch.emitted, progress,
             fact_batch.parked + signal_batch.parked,
         )  # fmt: skip
+        return Prepared(facts, signals, applied, [*_of_facts(fact_batch), *_of_signals(signal_batch), *_of(applied)])
+
+    def write(self, batches: Sequence[Prepared]) -> None:
+        """Write batches that follow each other in one transaction. Raises ``UNSTORABLE`` with nothing written."""
+        writer, positions = self.store.writer, batches[-1].applied.positions
         writer.begin()
-        self._write_facts(fact_batch)
-        self._write_signals(signal_batch)
-        self._finish(applied)
-        return applied
+        try:
+            for statement, table in (s for batch in batches for s in batch.statements):
+                writer.register("batch", table)
+                writer.execute(statement)
+                writer.unregister("batch")
+            writer.execute(UPDATE_POSITIONS, [positions.facts, positions.signals])
+            writer.commit()
+        except UNSTORABLE:
+            writer.rollback()
+            raise
+        for poison in (p for batch in batches for p in batch.applied.parked):
+            self.parked += 1
+            log.error("parked message %d of %s: %s", poison.message.sequence, poison.stream, poison.reason)
+
+    def forget(self) -> None:
+        """Know only what the file holds."""
+        self.caches = Caches(self.store, self._capacity)
+        self.positions = self.store.positions()
 
     def _put_aside(self, poison: Parked) -> Applied:
         at = poison.message.sequence
         before = self.positions
         positions = Positions(at, before.signals) if poison.stream == FACTS else Positions(before.facts, at)
         applied = Applied(positions, {}, {}, {}, {}, [poison])
-        self.store.writer.begin()
-        self._finish(applied)
+        self.write([Prepared((), (), applied, _of(applied))])
         return applied
 
-    def _finish(self, applied: Applied) -> None:
-        writer, positions = self.store.writer, applied.positions
-        if applied.parked:
-            self._insert("parked", arrow.parked(applied.parked))
-        writer.execute(
-            "UPDATE book.positions SET position = CASE stream WHEN 'FACTS' THEN ? ELSE ? END",
-            [positions.facts, positions.signals],
-        )
-        writer.commit()
-        self.parked += len(applied.parked)
-        for poison in applied.parked:
-            log.error("parked message %d of %s: %s", poison.message.sequence, poison.stream, poison.reason)
 
-    def _write_facts(self, batch: FactBatch) -> None:
-        if batch.rows:
-            self._insert("facts", arrow.facts(batch.rows))
-        new, changed = _split(batch.runs, batch.new)
-        if new:
-            self._insert("runs", arrow.runs(new))
-        if changed:
-            self._update(UPDATE_RUNS, arrow.runs(changed))
-        new_items, changed_items = _split(batch.items, batch.new)
-        if new_items:
-            self._insert("items", arrow.items(new_items))
-        if changed_items:
-            self._update(UPDATE_ITEMS, arrow.items(changed_items))
+def _insert(table: str) -> str:
+    return f"INSERT INTO book.{table} BY NAME SELECT * FROM batch"  # noqa: S608 -- our own names
 
-    def _write_signals(self, batch: SignalBatch) -> None:
-        for kind, table, columns in (
-            ("log", "logs", arrow.logs),
-            ("metric", "metrics", arrow.metrics),
-            ("record", "records", arrow.rows),
-        ):
-            if batch.chunks[kind]:
-                self._insert(table, columns(batch.chunks[kind]))
-        new, changed = _split(batch.emitted, batch.new)
-        if new:
-            self._insert("emitted", arrow.emitted(new))
-        if changed:
-            self._update(UPDATE_EMITTED, arrow.emitted(changed))
 
-    def _insert(self, table: str, rows: Any) -> None:
-        self.store.writer.register("batch", rows)
-        self.store.writer.execute(f"INSERT INTO book.{table} BY NAME SELECT * FROM batch")  # noqa: S608 -- our own names
-        self.store.writer.unregister("batch")
+def _of_facts(batch: FactBatch) -> Iterable[tuple[str, Any]]:
+    if batch.rows:
+        yield _insert("facts"), arrow.facts(batch.rows)
+    new, changed = _split(batch.runs, batch.new)
+    if new:
+        yield _insert("runs"), arrow.runs(new)
+    if changed:
+        yield UPDATE_RUNS, arrow.runs(changed)
+    new_items, changed_items = _split(batch.items, batch.new)
+    if new_items:
+        yield _insert("items"), arrow.items(new_items)
+    if changed_items:
+        yield UPDATE_ITEMS, arrow.items(changed_items)
 
-    def _update(self, statement: str, rows: Any) -> None:
-        self.store.writer.register("batch", rows)
-        self.store.writer.execute(statement)
-        self.store.writer.unregister("batch")
+
+def _of_signals(batch: SignalBatch) -> Iterable[tuple[str, Any]]:
+    for kind, table, columns in (
+        ("log", "logs", arrow.logs),
+        ("metric", "metrics", arrow.metrics),
+        ("record", "records", arrow.rows),
+    ):
+        if batch.chunks[kind]:
+            yield _insert(table), columns(batch.chunks[kind])
+    new, changed = _split(batch.emitted, batch.new)
+    if new:
+        yield _insert("emitted"), arrow.emitted(new)
+    if changed:
+        yield UPDATE_EMITTED, arrow.emitted(changed)
+
+
+def _of(applied: Applied) -> list[tuple[str, Any]]:
+    return [(_insert("parked"), arrow.parked(applied.parked))] if applied.parked else []
 
 
 def _split(entries: dict[str, Any], new: Iterable[str]) -> tuple[list[Any], list[Any]]:
