@@ -19,7 +19,7 @@ from trialbook_projector.live import Live
 FACTS_PER_BATCH = 5000
 SIGNALS_PER_BATCH = 256
 """A chunk may hold 64 KiB, so this bounds a batch at 16 MiB."""
-GATHER_S = 0.02
+GATHER_S = 0.04
 
 
 class _Waiting:
