@@ -8,6 +8,7 @@ import sys
 
 import uvicorn
 
+from trialbook.process import settle
 from trialbook_gateway.app import create_app
 from trialbook_gateway.services import Services
 from trialbook_gateway.settings import Settings, from_environment
@@ -55,6 +56,7 @@ def main() -> int:
         return 2
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     running = server(settings)
+    settle()
     running.run()
     return 0 if running.started else 1
 

@@ -13,6 +13,7 @@ from faststream import FastStream
 from trialbook.clock import SystemClock
 from trialbook.ids import UUIDv7Source
 from trialbook.log.setup import ensure_streams
+from trialbook.process import settle
 from trialbook.queries import ProjectorHealth
 from trialbook.times import rfc3339
 from trialbook_projector import broker
@@ -121,6 +122,7 @@ class Projector:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    settle()
     if not log.isEnabledFor(logging.DEBUG):  # FastStream notes the end of each of its tasks
         logging.getLogger(broker.__name__).setLevel(logging.WARNING)
     await Projector(settings).app.run(log_level=logging.DEBUG)

@@ -20,6 +20,7 @@ from trialbook.ids import UUIDv7Source
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
+from trialbook.process import settle
 from trialbook_runner.announce import Announcer
 from trialbook_runner.attempt import Parts
 from trialbook_runner.children import Children
@@ -45,6 +46,7 @@ KILL_S = 1.0
 
 async def run_app(settings: Settings, registry: Registry, zygote: socket.socket) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (1: a part of the runner failed, start it again)."""
+    settle()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
