@@ -13,6 +13,7 @@ from trialbook.queries import ItemView, LogPage, Page, SqlResult
 from trialbook.views import RunView
 from trialbook_gateway.api import (
     analysis,
+    asyncapi,
     catalog,
     events,
     files,
@@ -31,7 +32,7 @@ from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router,
+    events.router, asyncapi.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,

@@ -24,11 +24,9 @@ from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Refusal
 from trialbook.queries import Query, RunGet
 from trialbook_projector.answer import Answering, Reply, decode
-from trialbook_projector.questions import SERVED
+from trialbook_projector.questions import DIRECT_GROUP, SERVED
 
 log = logging.getLogger(__name__)
-QUEUE_GROUP = "projector-direct"
-"""Not the group of the questions: the server gives a message once to each group, however its members subscribe."""
 
 
 class Direct:
@@ -41,7 +39,7 @@ class Direct:
 
     async def start(self) -> None:
         """Begin to answer."""
-        self._subscription = await self._nc.subscribe(subjects.ASKS_ALL, queue=QUEUE_GROUP, cb=self._on_message)
+        self._subscription = await self._nc.subscribe(subjects.ASKS_ALL, queue=DIRECT_GROUP, cb=self._on_message)
 
     async def stop(self, timeout_s: float) -> None:
         """Take no more questions and answer those that are here."""

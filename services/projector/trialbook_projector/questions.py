@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +26,8 @@ from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Report
 
 QUEUE_GROUP = "projector"
+DIRECT_GROUP = "projector-direct"
+"""Another one: the server gives a message once to each group, however the subjects of its members overlap."""
 DIRECT = frozenset({RunGet.NAME})
 """Names that ``direct`` answers with nats-py, because their share and their cost make FastStream's part matter."""
 SERVED = frozenset({*QUERIES, subjects.REBUILD} - DIRECT)
@@ -64,15 +67,21 @@ class Described:
 
 
 class Questions:
-    """A router with the subscribers, which answers what they receive once it is open."""
+    """A router with the subscribers, which answers what they receive once it is open.
+
+    ``direct`` declares likewise what is subscribed without FastStream, so that one generator documents everything.
+    """
 
     def __init__(self) -> None:
         self.router = router = NatsRouter(middlewares=[partial(_Gate, self)])
+        self.direct = NatsRouter(middlewares=[partial(_Gate, self)])
         self._subscribers: list[ConcurrentCoreSubscriber] = []
         self._answering: Answering | None = None
         self._control: Control | None = None
         for name in sorted(SERVED - {subjects.REBUILD}):
             self._subscribers.append(declare(router, name, QUERIES[name], self._answer, _query_of(name)))
+        for name in sorted(DIRECT):
+            declare(self.direct, name, QUERIES[name], self._answer, _query_of(name), DIRECT_GROUP)
         self._subscribers.append(declare(router, subjects.REBUILD, Order, self._rebuild, _order_of))
 
     def open(self, answering: Answering, control: Control) -> None:
@@ -117,7 +126,7 @@ class _Gate(BaseMiddleware[Any, Any]):
 
 def declare(
     router: NatsRouter, name: str, body: type[msgspec.Struct], answer: Callable[[Asked], Awaitable[Reply]],
-    decoder: Callable[[NatsMessage], Awaitable[Asked]],
+    decoder: Callable[[NatsMessage], Awaitable[Asked]], queue: str = QUEUE_GROUP,
 ) -> ConcurrentCoreSubscriber:  # fmt: skip
     """One subscriber: questions ``name`` of every workspace whose body is a ``body``."""
 
@@ -126,8 +135,8 @@ def declare(
 
     question.__annotations__["asked"] = Annotated[Any, Described(body)]
     subscriber = router.subscriber(
-        subjects.ask("{workspace}", name), QUEUE_GROUP, max_workers=WORKERS, decoder=decoder, title=name,
-        description=(body.__doc__ or "").strip(),
+        subjects.ask("{workspace}", name), queue, max_workers=WORKERS, decoder=decoder, title=name,
+        description=cleandoc(body.__doc__ or ""),
     )  # fmt: skip
     subscriber(question)
     return subscriber
