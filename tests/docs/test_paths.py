@@ -27,7 +27,8 @@ async def served() -> list[re.Pattern[str]]:
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         native = (await client.get("/openapi.json")).json()["paths"]
         marketplace = (await client.get("/marketplace/openapi.json")).json()["paths"]
-    paths = {*native, *LIVE, *marketplace, *(f"/marketplace{path}" for path in marketplace)}
+    prefixed = {f"/marketplace{path}" for path in (*marketplace, *LIVE) if path.startswith("/api")}
+    paths = {*native, *LIVE, *prefixed}
     return [re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)) for path in paths]
 
 
