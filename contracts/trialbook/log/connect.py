@@ -15,6 +15,7 @@ from trialbook.errors import Unavailable
 log = logging.getLogger(__name__)
 RECONNECT_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 2.0
+ATTEMPT_S = 5.0
 PENDING_BYTES = 32 * 1024 * 1024
 
 
@@ -29,16 +30,21 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
 
     Raises ``Unavailable`` (code ``nats_unreachable``) when nothing answers.
     """
-    deadline = asyncio.get_running_loop().time() + wait_s
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_s
     while True:
-        client = Client()
+        client, problems = Client(), _Problems()
         try:
-            await client.connect(url, name=name, **_options(client))
+            # The client itself tries for ever, also the first time; a fresh one per attempt leaves nothing half open.
+            async with asyncio.timeout(min(ATTEMPT_S, max(0.1, deadline - loop.time()))):
+                await client.connect(url, name=name, **_options(client, problems))
         except (OSError, TimeoutError, nats.errors.Error) as error:
-            if asyncio.get_running_loop().time() > deadline:
+            await close(client)
+            if loop.time() > deadline:
+                reason = problems.last or str(error) or type(error).__name__
                 raise Unavailable(
                     "nats_unreachable",
-                    f"No NATS server answers at {without_password(url)}: {str(error) or type(error).__name__}. "
+                    f"No NATS server answers at {without_password(url)}: {reason}. "
                     "Start one with `trialbook up`, or set TRIALBOOK_NATS_URL.",
                 ) from error
             await asyncio.sleep(RECONNECT_WAIT_S)
@@ -46,17 +52,26 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
             return client
 
 
-def _options(client: Client) -> dict[str, Any]:
+class _Problems:
+    """The last thing that went wrong with a connection."""
+
+    last = ""
+
+
+def _options(client: Client, problems: _Problems) -> dict[str, Any]:
     """Reconnect for ever and quickly; say in the log what happens, but nothing of a close of our own."""
 
     async def on_error(error: Exception) -> None:
-        log.warning("NATS: %s: %s", type(error).__name__, error)
+        text = f"{type(error).__name__}: {error}"
+        log.log(logging.DEBUG if text == problems.last else logging.WARNING, "NATS: %s", text)
+        problems.last = text
 
     async def on_disconnect() -> None:
         if not (client.is_closed or client.is_draining):
             log.warning("NATS: disconnected, reconnecting")
 
     async def on_reconnect() -> None:
+        problems.last = ""
         log.info("NATS: reconnected")
 
     return {

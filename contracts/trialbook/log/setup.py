@@ -15,10 +15,15 @@ STREAM_EXISTS = 10058
 STREAM_NOT_FOUND = 10059
 NO_ROOM = 10047
 LEAST_BYTES = 64 * 1024**2
+OPERATORS = ("num_replicas", "max_age", "max_bytes", "duplicate_window", "placement")
+"""What an operator may change on a living stream; it stays as it is."""
 
 
 async def ensure_streams(nc: Client, limits: Limits | None = None) -> None:
-    """Create missing streams and update changed ones. Raises ``ApiError`` when the server refuses a definition."""
+    """Create missing streams; bring others up to date but for what an operator may have chosen.
+
+    Raises ``ApiError`` when the server refuses a definition.
+    """
     for name, config in definitions(limits or Limits()).items():
         wanted = {"name": name, **config}
         try:
@@ -28,8 +33,9 @@ async def ensure_streams(nc: Client, limits: Limits | None = None) -> None:
                 raise
             await _create(nc, name, wanted)
             continue
-        if _differs(wanted, present):
-            await call(nc, f"STREAM.UPDATE.{name}", wanted)
+        kept = {key: present[key] for key in OPERATORS if key in present}
+        if _differs(wanted | kept, present):
+            await call(nc, f"STREAM.UPDATE.{name}", wanted | kept)
 
 
 async def _create(nc: Client, name: str, wanted: dict[str, Any]) -> None:
@@ -48,9 +54,5 @@ async def _create(nc: Client, name: str, wanted: dict[str, Any]) -> None:
 
 
 def _differs(wanted: dict[str, Any], present: dict[str, Any]) -> bool:
-    """Compare what we set, ignoring what the server adds; an absent member is a false one. A smaller bound on bytes
-    stays: it was chosen because the disk is small, or by an operator.
-    """
-    if 0 < present.get("max_bytes", -1) < wanted.get("max_bytes", 0):
-        wanted["max_bytes"] = present["max_bytes"]
+    """Compare what we set, ignoring what the server adds; an absent member is a false one."""
     return any(present.get(key) != value and (key in present or value) for key, value in wanted.items())

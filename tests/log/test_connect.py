@@ -1,0 +1,77 @@
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from trialbook.clock import SystemClock
+from trialbook.domain.run import RunSpec
+from trialbook.domain.run import commands as c
+from trialbook.envelope import AggregateId, Metadata
+from trialbook.errors import Unavailable
+from trialbook.handle import Handler
+from trialbook.ids import UUIDv7Source
+from trialbook.log.api import call
+from trialbook.log.connect import close, connect
+from trialbook.log.nats import NatsEventLog
+from trialbook.log.setup import ensure_streams
+from trialbook.testing.server import NatsServer
+
+META = Metadata(source="test")
+
+
+async def test_nobody_there_is_said_in_time(tmp_path: Path) -> None:
+    nobody = NatsServer(tmp_path)  # a free port, not started
+    start = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        await connect(f"nats://user:secret@127.0.0.1:{nobody.port}", name="test", wait_s=1.0)
+    assert time.monotonic() - start < 4
+    assert caught.value.code == "nats_unreachable"
+    assert "secret" not in caught.value.detail
+
+
+@pytest.mark.integration
+async def test_a_server_that_starts_late_is_waited_for(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    connecting = asyncio.create_task(connect(server.url, name="test", wait_s=10))
+    await asyncio.sleep(0.5)
+    await asyncio.to_thread(server.start)
+    await close(await connecting)
+    server.kill()
+
+
+@pytest.mark.integration
+async def test_what_an_operator_changed_stays(nc: Client) -> None:
+    config = (await call(nc, "STREAM.INFO.SIGNALS"))["config"]
+    day = 24 * 3600 * 10**9
+    await call(nc, "STREAM.UPDATE.SIGNALS", config | {"max_age": day})
+    await ensure_streams(nc)
+    assert (await call(nc, "STREAM.INFO.SIGNALS"))["config"]["max_age"] == day
+
+
+@pytest.mark.integration
+async def test_a_run_that_never_stops_talking_can_be_stopped(nc: Client) -> None:
+    log = NatsEventLog(nc)
+    await log.start()
+    ids = UUIDv7Source()
+    handler = Handler(log, SystemClock(), ids)
+    run = AggregateId("main", "run", ids.new())
+    await handler.handle(run, c.Create(spec=RunSpec(workload="w"), ticket="t"), META)
+    owner = await handler.handle(run, c.Claim(ticket="t", runner="r"), META)
+    done = asyncio.Event()
+
+    async def talk() -> None:
+        known = None
+        while not done.is_set():
+            said = await handler.handle(run, c.Checkpoint(attempt=owner.state.attempt, data=1), META, known)
+            known = said  # type: ignore[assignment] # an Outcome has the state and sequence of a Loaded
+
+    talking = asyncio.create_task(talk())
+    await asyncio.sleep(0.3)
+    for command in (c.RequestPause(), c.RequestResume(ticket="t2"), c.RequestCancel()):
+        await handler.handle(run, command, META)
+    done.set()
+    await talking
+    assert (await handler.load(run)).state.cancel_requested
+    await log.close()
