@@ -10,13 +10,14 @@ from trialbook.domain.run import RunSpec
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import Unavailable
-from trialbook.handle import Handler
+from trialbook.handle import Handler, Loaded
 from trialbook.ids import UUIDv7Source
 from trialbook.log.api import call
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook.testing.server import NatsServer
+from trialbook_runner.facts import AttemptFacts
 
 META = Metadata(source="test")
 
@@ -59,13 +60,12 @@ async def test_a_run_that_never_stops_talking_can_be_stopped(nc: Client) -> None
     run = AggregateId("main", "run", ids.new())
     await handler.handle(run, c.Create(spec=RunSpec(workload="w"), ticket="t"), META)
     owner = await handler.handle(run, c.Claim(ticket="t", runner="r"), META)
+    facts = AttemptFacts(handler, run, owner.state.attempt, META, Loaded(owner.state, owner.sequence))
     done = asyncio.Event()
 
     async def talk() -> None:
-        known = None
         while not done.is_set():
-            said = await handler.handle(run, c.Checkpoint(attempt=owner.state.attempt, data=1), META, known)
-            known = said  # type: ignore[assignment] # an Outcome has the state and sequence of a Loaded
+            await facts.append(c.Checkpoint(attempt=owner.state.attempt, data=1))
 
     talking = asyncio.create_task(talk())
     await asyncio.sleep(0.3)

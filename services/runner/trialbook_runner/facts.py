@@ -15,6 +15,8 @@ from trialbook_runner.execute.failures import Stale
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.25
+ROOM_S = 0.003
+"""Others need about a millisecond to read what is new and append."""
 
 
 class AttemptFacts:
@@ -25,6 +27,7 @@ class AttemptFacts:
     ) -> None:
         self._handler, self._meta, self._known = handler, meta, known
         self._lock = asyncio.Lock()
+        self._appended_at = 0.0
         self.aggregate, self.attempt = aggregate, attempt
 
     @property
@@ -35,6 +38,7 @@ class AttemptFacts:
     async def append(self, command: AttemptCommand) -> Outcome[Any]:
         """Carry out a command. An unanswered append is repeated; a second copy is refused by the fence or harmless."""
         async with self._lock:
+            await self._leave_room()
             while True:
                 try:
                     outcome = await self._handler.handle(self.aggregate, command, self._meta, self._known)
@@ -49,8 +53,15 @@ class AttemptFacts:
                         raise
                 else:
                     self._known = Loaded(outcome.state, outcome.sequence)
+                    self._appended_at = asyncio.get_running_loop().time()
                     return outcome
                 await asyncio.sleep(RETRY_S)
+
+    async def _leave_room(self) -> None:
+        """Others must find a moment to append to the run, or nobody could cancel one that never stops talking."""
+        left = self._appended_at + ROOM_S - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
 
     async def verify(self) -> None:
         """Read whether the attempt still owns its run. Raises ``Stale`` when it does not."""
