@@ -28,7 +28,7 @@ Examples:
 
 \b
 The tables:
-  trialbook sql "SHOW TABLES"
+  trialbook sql "DESCRIBE runs"
 
 Exit codes: 0 done, 1 it did not work, 2 the statement was refused.
 """

@@ -80,7 +80,7 @@ class SqlIn(Body):
 
     sql: Annotated[str, Field(min_length=1, max_length=100_000)]
     params: Annotated[list[Any], Field(default_factory=list, max_length=1000)]
-    max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_rows: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     at_least: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
 
