@@ -17,12 +17,13 @@ returns is JSON-able and becomes the run's result.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -39,6 +40,11 @@ class Paused(Exception):
     """Raised inside a workload at a checkpoint when the run is to pause; do not swallow it."""
 
 
+def request_digest(request: Any) -> str:
+    """sha256 (hex) of a JSON-able request, the same for every order of members."""
+    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+
 class Failure(Exception):
     """Raise it to fail a run with a stable ``code`` and a ``detail``; ``retryable`` False forbids further attempts."""
 
@@ -46,6 +52,27 @@ class Failure(Exception):
         """``extra`` members are JSON-able and stored with the error."""
         super().__init__(detail)
         self.code, self.detail, self.retryable, self.extra = code, detail, retryable, extra
+
+
+EffectMode = Literal["live", "retry", "replay"]
+"""``live`` takes every recorded effect, failures too; ``retry``, after the run failed, may call again where a failure
+was recorded; ``replay`` never calls: what was not recorded is a divergence.
+"""
+
+
+class EffectRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded call: sha256 of its request, the JSON-able response, and ``info`` (cost, duration) for the ledger."""
+
+    request_digest: str
+    response: Any = None
+    info: dict[str, Any] = {}
+
+
+class EffectSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose effects an attempt takes, and how: ``run`` is its own run, or in a replay the original."""
+
+    mode: EffectMode
+    run: str
 
 
 class Context(Protocol):
@@ -65,7 +92,7 @@ class Context(Protocol):
     """Seeded with the run's seed."""
 
     def now(self) -> datetime:
-        """Current UTC time, from the injected clock."""
+        """Current UTC time. What the result depends on is taken through ``effect``, so that a replay sees it again."""
         ...
 
     def new_id(self) -> str:
@@ -103,6 +130,31 @@ class Context(Protocol):
 
     async def step(self, name: str, work: Callable[[], Awaitable[Any]], *, needs: tuple[str, ...] = ()) -> Any:
         """Execute a named step once per run: a step that an earlier attempt completed returns its stored result."""
+        ...
+
+    async def effect(
+        self, key: str, request: Any, call: Callable[[], Awaitable[Any]], *, info: dict[str, Any] | None = None
+    ) -> Any:
+        """Make a call whose outcome nobody can foresee (a service, a clock) once per run, and return its response.
+
+            price = await ctx.effect("price/1", {"item": "tea"}, lambda: shop.ask("tea"))
+
+        ``key`` names the call within the run, ``request`` is JSON-able and says what is asked. The JSON-able response
+        is a fact before this returns; later attempts with the same key and an equal request take it instead of
+        calling. A replay never calls and raises ``Failure`` (``replay_diverged``) for what was not recorded.
+        """
+        ...
+
+    async def effect_source(self) -> EffectSource:
+        """Whose effects this attempt takes, and how."""
+        ...
+
+    async def find_effect(self, key: str) -> EffectRecord | None:
+        """What was last recorded under ``key``, by this or an earlier attempt: for callers that compare themselves."""
+        ...
+
+    async def record_effect(self, key: str, record: EffectRecord) -> None:
+        """Make a call a fact; when this returns, no later attempt needs to repeat it. Refused in a replay."""
         ...
 
     async def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:

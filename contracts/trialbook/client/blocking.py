@@ -27,6 +27,7 @@ class BlockingRuns(Facade):
     pause = Blocking(Runs.pause)
     resume = Blocking(Runs.resume)
     retry = Blocking(Runs.retry)
+    replay = Blocking(Runs.replay)
     delete = Blocking(Runs.delete)
     facts = Blocking(Runs.facts)
     iterate_facts = Iterating(Runs.iterate_facts)

@@ -153,6 +153,13 @@ class Runs(Observations):
         """Queue a failed or cancelled run again; completed steps and recorded effects are not repeated."""
         return await self._command(run, "retry")
 
+    async def replay(self, run: str, key: str | None = None) -> RunView:
+        """Execute an ended run again with its recorded effects only; raises ``Conflict`` for one that has not ended.
+
+        This is a new run; its result is ``{equal, divergence, replay_of}``.
+        """
+        return await self._transport.post(f"/v1/runs/{run}/replay", RunView, None, key=key)
+
     async def delete(self, run: str) -> None:
         """Take an ended run out of the lists and free its name; its facts stay in the ledger."""
         await self._transport.delete(f"/v1/runs/{run}")

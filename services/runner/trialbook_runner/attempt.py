@@ -22,11 +22,12 @@ from trialbook.times import parse_time
 from trialbook.workload import Workload
 from trialbook_runner.blobs import load_value, store_value
 from trialbook_runner.children import Children
+from trialbook_runner.effect_frames import ExecutionWithEffects
+from trialbook_runner.effects import RunEffects
 from trialbook_runner.emit import SignalPublisher, SignalStream
 from trialbook_runner.entry import Entry, caused_by, known_from, run_of
 from trialbook_runner.execute.ending import Control
 from trialbook_runner.execute.failures import Stale, failed
-from trialbook_runner.execute.process import ProcessExecution
 from trialbook_runner.execute.spawner import Spawner
 from trialbook_runner.execute.task import TaskExecution
 from trialbook_runner.execute.wire import Job, Verdict
@@ -34,6 +35,7 @@ from trialbook_runner.facts import AttemptFacts
 from trialbook_runner.leases import Leases
 from trialbook_runner.operations import Operations
 from trialbook_runner.registry import Registry
+from trialbook_runner.replay import compared, not_replayable, original_of
 from trialbook_runner.sandbox import Walls
 from trialbook_runner.settings import Settings
 from trialbook_runner.workdir import Workdirs
@@ -68,12 +70,13 @@ class Attempt:
         self._parts, self._entry = parts, entry
         self.control = Control()
         self.run_id = ""
+        self._retried = False
 
     async def run(self) -> None:
         """From claim to acknowledgement. Raises refusals of the claim; everything after it is recorded."""
         event, fact = self._entry.decode()
         aggregate, meta = run_of(event), caused_by(event, self._parts.source, self._parts.settings.name)
-        self.run_id = aggregate.id
+        self.run_id, self._retried = aggregate.id, getattr(fact, "reason", "") == "retry"
         claim = c.Claim(
             ticket=fact.ticket, runner=self._parts.settings.name,
             isolation=fact.spec.isolation if hasattr(fact, "spec") else "process",
@@ -141,7 +144,7 @@ class Attempt:
             assert problem is not None, "a missing workload is unfit"
             return problem
         watcher = asyncio.create_task(self._watch(facts))
-        work = asyncio.create_task(self._work(facts, workload, signals))
+        work = asyncio.create_task(self._work_or_replay(facts, workload, signals))
         try:
             await asyncio.wait({watcher, work}, return_when=asyncio.FIRST_COMPLETED)
             if watcher.done() and not work.done():
@@ -158,10 +161,24 @@ class Attempt:
             await asyncio.sleep(self._parts.leases.lease_s / 3)
             await self._guard(facts)
 
-    async def _work(self, facts: AttemptFacts, workload: Workload, signals: SignalStream) -> Verdict:
+    async def _work_or_replay(self, facts: AttemptFacts, workload: Workload, signals: SignalStream) -> Verdict:
+        parts, replayed = self._parts, facts.state.order.replay_of
+        if replayed is None:
+            effects = RunEffects(facts, parts.blobs, retried=self._retried or facts.state.failed_attempts > 0)
+            return await self._work(facts, workload, signals, effects)
+        original = await original_of(parts.handler, facts.aggregate.workspace, replayed)
+        if original is None:
+            return not_replayable(replayed)
+        effects = RunEffects(facts, parts.blobs, original=original)
+        verdict = await self._work(facts, workload, signals, effects)
+        return await compared(verdict, original, effects, parts.blobs)
+
+    async def _work(
+        self, facts: AttemptFacts, workload: Workload, signals: SignalStream, effects: RunEffects
+    ) -> Verdict:
         parts, order = self._parts, facts.state.order
         timeout_s = workload.timeout_s if order.timeout_s is None else order.timeout_s
-        operations = Operations(facts, parts.blobs, parts.children, parts.settings.max_artifact_bytes)
+        operations = Operations(facts, parts.blobs, parts.children, parts.settings.max_artifact_bytes, effects)
         async with parts.workdirs.make(facts.aggregate.id, facts.attempt) as place:
             try:
                 workload.parse(order.params)
@@ -177,7 +194,7 @@ class Attempt:
             guard: Callable[[], Any] = lambda: self._guard(facts)  # noqa: E731 -- bound to these facts
             if order.isolation == "task":
                 return await TaskExecution(operations, signals, self.control, guard).run(workload, job, timeout_s)
-            execution = ProcessExecution(
+            execution = ExecutionWithEffects(
                 parts.spawner, operations, signals, self.control, guard, parts.settings.kill_grace_s
             )
             return await execution.run(job, timeout_s)

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from trialbook.domain.run import RunSpec
+from trialbook.domain.run import RunSpec, RunState
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import Conflict, Invalid, NotFound, TimedOut, Unavailable
-from trialbook.handle import Handler, fresh
+from trialbook.handle import Handler, Loaded, fresh
 from trialbook.ids import derived_id
 from trialbook.views import run_view
 from trialbook_runner.endings import Endings
@@ -44,20 +44,31 @@ class Children:
 
     async def run(self, parent: AttemptFacts, op: RunChild) -> dict[str, Any]:
         """Submit (once) and wait; returns the child's view with its ``metrics``: the last value of each."""
-        child, spec = _child(parent, op.key), self._spec(parent, op)
+        child, spec = _child(parent.aggregate, op.key), self._spec(parent, op)
         try:
             await self._submit(child, spec, parent, op.key)
             ended = await self._endings.wait(child)
         finally:
             if parent.aggregate.id in self._cancelling:
                 await asyncio.shield(self.cancel(parent, op.key))
+        return await self._view(child, ended)
+
+    async def recorded(self, parent: AggregateId, key: str) -> dict[str, Any]:
+        """The view of a finished run's child, for a replay. Raises ``Conflict`` (``replay_diverged``) without one."""
+        child = _child(parent, key)
+        ended: Loaded[RunState] = await self._handler.load(child)
+        if not ended.state.terminal:
+            raise Conflict("replay_diverged", f"The original had no child {key!r} that ended.", key=f"child/{key}")
+        return await self._view(child, ended)
+
+    async def _view(self, child: AggregateId, ended: Loaded[RunState]) -> dict[str, Any]:
         view: dict[str, Any] = msgspec.to_builtins(run_view(child.workspace, child.id, ended.state, ended.sequence))
         view["metrics"] = await self._measurements.last(child, ended.state.signal_sequence)
         return view
 
     async def cancel(self, parent: AttemptFacts, key: str) -> None:
         """Cancel a child; no effect when it has ended or was never submitted."""
-        child = _child(parent, key)
+        child = _child(parent.aggregate, key)
         command = c.RequestCancel(reason="cancelled by the parent run", command_id=f"parent-{parent.attempt}")
         while True:
             try:
@@ -98,6 +109,5 @@ class Children:
         return Metadata(source=self._source, actor=f"run:{run}", correlation=run, causation=run)
 
 
-def _child(parent: AttemptFacts, key: str) -> AggregateId:
-    workspace, run = parent.aggregate.workspace, parent.aggregate.id
-    return AggregateId(workspace, "run", derived_id(workspace, run, "child", key))
+def _child(parent: AggregateId, key: str) -> AggregateId:
+    return AggregateId(parent.workspace, "run", derived_id(parent.workspace, parent.id, "child", key))

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -20,7 +20,8 @@ from trialbook.clock import Clock
 from trialbook.errors import Invalid
 from trialbook.ids import IdSource
 from trialbook.signals import LEVELS, Log, Metric, Progress, Row
-from trialbook.workload import Cancelled, Paused
+from trialbook.workload import Cancelled, EffectRecord, EffectSource, Failure, Paused, request_digest
+from trialbook_runner.effects import AskSource, EffectOp, FindEffect, SaveEffect
 from trialbook_runner.execute.failures import verdict_of
 from trialbook_runner.execute.wire import (
     AnyOp,
@@ -153,6 +154,42 @@ class RunContext:
         await self._channel.request(EndStep(step=name, result=result))
         return result
 
+    async def effect(
+        self, key: str, request: Any, call: Callable[[], Awaitable[Any]], *, info: dict[str, Any] | None = None
+    ) -> Any:
+        """A call that is made once per run; its response is JSON-able and the same now and after a resume."""
+        self.check()
+        digest, known = request_digest(request), await self.find_effect(key)
+        if known is not None and known.request_digest == digest:
+            return known.response
+        if (await self.effect_source()).mode == "replay":
+            why = "no such call was recorded" if known is None else "the request is another one than was recorded"
+            raise Failure(
+                "replay_diverged", f"The replay differs at call {key}: {why}", retryable=False, key=key, difference=why
+            )
+        value = call()
+        if inspect.isawaitable(value):
+            value = await value
+        record = EffectRecord(request_digest=digest, response=msgspec.to_builtins(value), info=info or {})
+        await self.record_effect(key, record)
+        return record.response
+
+    async def effect_source(self) -> EffectSource:
+        """Whose effects this attempt takes, and how."""
+        return msgspec.convert(await self._ask(AskSource()), EffectSource)
+
+    async def find_effect(self, key: str) -> EffectRecord | None:
+        """What was last recorded under ``key``."""
+        return msgspec.convert(await self._ask(FindEffect(key=_name(key))), EffectRecord | None)
+
+    async def record_effect(self, key: str, record: EffectRecord) -> None:
+        """Make a call a fact."""
+        digest, info = record.request_digest, record.info
+        await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=record.response, info=info))
+
+    async def _ask(self, op: EffectOp) -> Any:
+        return await self._channel.request(cast(AnyOp, op))  # the channel carries every operation alike
+
     async def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
         """Store bytes as an artifact; returns the sha256."""
         kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -203,6 +240,22 @@ class BlockingContext:
     def step(self, name: str, work: Callable[[], Any], *, needs: tuple[str, ...] = ()) -> Any:
         """See ``Context.step``; ``work`` is a plain function."""
         return drive(self._inner.step(name, work, needs=needs))
+
+    def effect(self, key: str, request: Any, call: Callable[[], Any], *, info: dict[str, Any] | None = None) -> Any:
+        """See ``Context.effect``; ``call`` is a plain function."""
+        return drive(self._inner.effect(key, request, call, info=info))
+
+    def effect_source(self) -> EffectSource:
+        """See ``Context.effect_source``."""
+        return drive(self._inner.effect_source())
+
+    def find_effect(self, key: str) -> EffectRecord | None:
+        """See ``Context.find_effect``."""
+        return drive(self._inner.find_effect(key))
+
+    def record_effect(self, key: str, record: EffectRecord) -> None:
+        """See ``Context.record_effect``."""
+        drive(self._inner.record_effect(key, record))
 
     def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
         """See ``Context.artifact``."""

@@ -60,7 +60,8 @@ class InlineContext:
             retryable=False,
         )
 
-    log = metric = progress = row = checkpoint = step = artifact = child = _refuse
+    log = metric = progress = row = checkpoint = step = artifact = child = effect = _refuse
+    effect_source = find_effect = record_effect = _refuse
 
 
 async def run_inline(parts: Parts, entry: Entry) -> None:

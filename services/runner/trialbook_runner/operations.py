@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from trialbook.domain.run import commands as c
+from trialbook.envelope import AggregateId
 from trialbook.errors import TooLarge
 from trialbook.ports import BlobStore
 from trialbook_runner.blobs import INLINE_BYTES, fetch_file, store_file, store_value
 from trialbook_runner.children import Children
+from trialbook_runner.effects import AskSource, EffectOp, FindEffect, RunEffects, SaveEffect
 from trialbook_runner.execute.wire import (
     AnyOp,
     BeginStep,
@@ -28,11 +30,18 @@ from trialbook_runner.facts import AttemptFacts
 class Operations:
     """Of one attempt; also the ``Channel`` of attempts in the runner's own process."""
 
-    def __init__(self, facts: AttemptFacts, blobs: BlobStore, children: Children, max_artifact_bytes: int) -> None:
-        self._facts, self._blobs, self._children = facts, blobs, children
+    def __init__(
+        self,
+        facts: AttemptFacts,
+        blobs: BlobStore,
+        children: Children,
+        max_artifact_bytes: int,
+        effects: RunEffects,
+    ) -> None:
+        self._facts, self._blobs, self._children, self._effects = facts, blobs, children, effects
         self._attempt, self._max_artifact_bytes = facts.attempt, max_artifact_bytes
 
-    async def request(self, op: AnyOp) -> Any:
+    async def request(self, op: AnyOp | EffectOp) -> Any:
         """Carry out an operation. Raises a ``Refusal`` for the workload, or ``Stale``."""
         match op:
             case BeginStep():
@@ -44,13 +53,23 @@ class Operations:
                 await self._facts.append(c.Checkpoint(attempt=self._attempt, data=data, blob=blob))
             case SaveArtifact():
                 return await self._artifact(op)
+            case RunChild() if (replayed := self._replayed) is not None:
+                return await self._children.recorded(replayed, op.key)
             case RunChild():
                 return await self._children.run(self._facts, op)
-            case CancelChild():
+            case CancelChild() if self._replayed is None:
                 await self._children.cancel(self._facts, op.key)
+            case AskSource() | FindEffect() | SaveEffect():
+                return await self._effects.request(op)
             case FetchBlob():
                 await fetch_file(self._blobs, op.sha256, Path(op.path))
         return None
+
+    @property
+    def _replayed(self) -> AggregateId | None:
+        """The original of a replay, whose children are not run again either."""
+        source, own = self._effects.source, self._facts.aggregate
+        return AggregateId(own.workspace, "run", source.run) if source.mode == "replay" else None
 
     async def _begin(self, op: BeginStep) -> StepReply:
         before = self._facts.state.steps.get(op.step)

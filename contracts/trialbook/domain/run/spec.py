@@ -49,6 +49,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     inputs: dict[str, str] = {}
     """Name -> sha256 of a blob that the workload finds under that name."""
     parent: str | None = None
+    replay_of: str | None = None
+    """Execute with the recorded effects of this run only, and compare the ends."""
     dialect: str = "native"
     extra: dict[str, Any] = {}
     """What a dialect needs to give its documented replies; never read by the core."""

@@ -6,7 +6,7 @@ No provider's client is imported before its first call.
 from trialbook_runner.llm.accounting import Budget, BudgetExceeded, Meter
 from trialbook_runner.llm.caller import Caller, Mode
 from trialbook_runner.llm.deciding import Decider
-from trialbook_runner.llm.effects import Divergence, Effect, Effects, MemoryEffects
+from trialbook_runner.llm.effects import ContextEffects, Divergence, Effect, Effects, MemoryEffects
 from trialbook_runner.llm.errors import CallFailed, DecisionFailed
 from trialbook_runner.llm.prices import Prices, load_prices
 from trialbook_runner.llm.providers import Providers
@@ -19,6 +19,7 @@ __all__ = [
     "Caller",
     "ChatMessage",
     "Completion",
+    "ContextEffects",
     "Decider",
     "DecisionFailed",
     "Divergence",

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from trialbook.clock import Clock
 from trialbook.llm.settings import LlmSettings
-from trialbook.workload import Failure
+from trialbook.workload import EffectMode, Failure
 from trialbook_runner.llm.accounting import Meter
 from trialbook_runner.llm.backoff import Backoff
-from trialbook_runner.llm.effects import Divergence, Effect, Effects, first_difference
+from trialbook_runner.llm.effects import Divergence, Effect, Effects, request_difference
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.prices import Prices, cost_usd
 from trialbook_runner.llm.providers import Providers
 from trialbook_runner.llm.requests import ChatMessage, Completion, OnText, Options, Request, resolve
 
-Mode = Literal["live", "retry", "replay"]
-"""``live`` takes every recorded effect; ``retry`` calls again where the record holds a failure; ``replay`` never calls
-and raises ``Divergence`` where the record does not help.
-"""
+Mode = EffectMode
+"""``replay`` raises ``Divergence`` where the record does not help."""
 Observe = Callable[[dict[str, Any]], None]
 """Told of every call, made or taken from the record, in the documented form of a call log."""
 
@@ -114,11 +112,12 @@ class Caller:
         """The recorded effect if it may stand for this request, None to call. Raises ``Divergence`` in a replay."""
         if effect is None:
             if self._mode == "replay":
+                self.meter.check()  # a run that used up its budget made no such call either
                 raise Divergence(key, "no such call was recorded")
             return None
         if effect.request_digest != request.digest():
             if self._mode == "replay":
-                raise Divergence(key, first_difference(effect.response.get("request") or {}, request))
+                raise Divergence(key, request_difference(effect.response.get("request") or {}, request))
             return None
         return None if self._mode == "retry" and "error" in effect.response else effect
 

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from trialbook.workload import Failure
+from trialbook.workload import Context, EffectRecord, Failure
+from trialbook_runner.differences import first_difference
 from trialbook_runner.llm.requests import Request
 
 
@@ -49,6 +50,25 @@ class MemoryEffects:
         self.recorded[key] = effect
 
 
+class ContextEffects:
+    """The effects of the run that a context belongs to: facts in the ledger."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def lookup(self, key: str) -> Effect | None:
+        """From the run's facts."""
+        found = await self._ctx.find_effect(key)
+        if found is None:
+            return None
+        return Effect(request_digest=found.request_digest, response=found.response, info=found.info)
+
+    async def record(self, key: str, effect: Effect) -> None:
+        """As a fact."""
+        record = EffectRecord(request_digest=effect.request_digest, response=effect.response, info=effect.info)
+        await self._ctx.record_effect(key, record)
+
+
 class Divergence(Failure):
     """A replay asked for something that was not recorded; ``extra`` has ``key`` and ``difference``."""
 
@@ -59,38 +79,6 @@ class Divergence(Failure):
         )  # fmt: skip
 
 
-def first_difference(recorded: dict[str, Any], request: Request) -> str:
+def request_difference(recorded: dict[str, Any], request: Request) -> str:
     """Where the request differs from the recorded one, with both values shortened."""
-    return _difference(recorded, msgspec.to_builtins(request), "") or "the recorded request is not kept"
-
-
-def _difference(old: Any, new: Any, path: str) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            found = _difference(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-            if found:
-                return found
-        return ""
-    if isinstance(old, list) and isinstance(new, list):
-        for place, (left, right) in enumerate(zip(old, new, strict=False)):
-            found = _difference(left, right, f"{path}[{place}]")
-            if found:
-                return found
-        return "" if len(old) == len(new) else f"{path} has {len(new)} entries instead of {len(old)}"
-    if old == new:
-        return ""
-    if isinstance(old, str) and isinstance(new, str):
-        return f"{path} {_text_difference(old, new)}"
-    return f"{path} is {_short(new)} instead of {_short(old)}"
-
-
-def _text_difference(old: str, new: str) -> str:
-    pairs = zip(old, new, strict=False)
-    at = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
-    start = max(0, at - 20)
-    return f"differs at character {at}: {new[start : at + 60]!r} instead of {old[start : at + 60]!r}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return first_difference(recorded, msgspec.to_builtins(request)) or "the recorded request is not kept"

@@ -1,0 +1,92 @@
+"""A run's effects, the runner's side: facts, blobs for large responses, and in a replay those of the original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trialbook.domain.run import RunState
+from trialbook.domain.run import commands as c
+from trialbook.domain.run.state import Effect
+from trialbook.errors import Conflict
+from trialbook.ports import BlobStore
+from trialbook.workload import EffectMode, EffectSource
+from trialbook_runner.blobs import load_value, store_value
+from trialbook_runner.execute.wire import Op
+from trialbook_runner.facts import AttemptFacts
+
+
+class AskSource(Op, frozen=True, kw_only=True, tag="ask_effect_source"):
+    """-> EffectSource."""
+
+
+class FindEffect(Op, frozen=True, kw_only=True, tag="find_effect"):
+    """-> EffectRecord or None."""
+
+    key: str
+
+
+class SaveEffect(Op, frozen=True, kw_only=True, tag="save_effect"):
+    """-> None, once the fact is in the ledger."""
+
+    key: str
+    request_digest: str
+    response: Any
+    info: dict[str, Any]
+
+
+EffectOp = AskSource | FindEffect | SaveEffect
+
+
+class Original(msgspec.Struct, frozen=True):
+    """The finished run that a replay repeats."""
+
+    id: str
+    state: RunState
+
+
+class RunEffects:
+    """Of one attempt. ``used`` are the recorded keys that were asked for, ``missed`` a replay's first other one."""
+
+    def __init__(
+        self, facts: AttemptFacts, blobs: BlobStore, *, retried: bool = False, original: Original | None = None
+    ) -> None:
+        """``retried``: the run failed before this attempt."""
+        self._facts, self._blobs, self._original = facts, blobs, original
+        mode: EffectMode = "replay" if original else "retry" if retried else "live"
+        self.source = EffectSource(mode=mode, run=original.id if original else facts.aggregate.id)
+        self.used: set[str] = set()
+        self.missed: str | None = None
+
+    async def request(self, op: EffectOp) -> Any:
+        """Carry out an operation; replies are JSON-able. Raises ``Conflict`` for a record in a replay, or ``Stale``."""
+        match op:
+            case AskSource():
+                return msgspec.to_builtins(self.source)
+            case FindEffect():
+                return await self._find(op.key)
+            case SaveEffect():
+                await self._save(op)
+        return None
+
+    async def _find(self, key: str) -> dict[str, Any] | None:
+        state = self._original.state if self._original else self._facts.state
+        known: Effect | None = state.effects.get(key)
+        if known is None:
+            if self._original and self.missed is None:
+                self.missed = key
+            return None
+        self.used.add(key)
+        response = await load_value(self._blobs, known.response, known.blob)
+        return {"request_digest": known.request_digest, "response": response, "info": known.info}
+
+    async def _save(self, op: SaveEffect) -> None:
+        if self._original is not None:
+            raise Conflict("replay_records_nothing", f"A replay makes no calls; {op.key!r} cannot be recorded.")
+        response, blob = await store_value(self._blobs, msgspec.json.encode(op.response))
+        command = c.RecordEffect(
+            attempt=self._facts.attempt, key=op.key, request_digest=op.request_digest, response=response, blob=blob,
+            info=op.info,
+        )  # fmt: skip
+        await self._facts.append(command)

@@ -1,0 +1,68 @@
+"""The verdict of a replay: whether the run ended as the original did, and else where they parted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trialbook.envelope import AggregateId
+from trialbook.handle import Handler, Loaded
+from trialbook.ports import BlobStore
+from trialbook_runner.blobs import load_value
+from trialbook_runner.differences import first_difference
+from trialbook_runner.effects import Original, RunEffects
+from trialbook_runner.execute.failures import failed
+from trialbook_runner.execute.wire import Verdict, encode
+
+SHOWN_KEYS = 20
+DIVERGED = "replay_diverged"
+
+
+async def original_of(handler: Handler, workspace: str, run: str) -> Original | None:
+    """The run to repeat; None when it is not there or has not ended."""
+    loaded: Loaded[Any] = await handler.load(AggregateId(workspace, "run", run))
+    return Original(run, loaded.state) if loaded.state.terminal else None
+
+
+def not_replayable(run: str) -> Verdict:
+    """The verdict when there is no original."""
+    return failed("run_not_replayable", f"Run {run} does not exist or has not ended.")
+
+
+async def compared(verdict: Verdict, original: Original, effects: RunEffects, blobs: BlobStore) -> Verdict:
+    """A replay that came to any end has completed; its result is ``{equal, divergence, replay_of}``."""
+    if verdict.status not in ("completed", "failed"):
+        return verdict
+    divergence = await _divergence(verdict, original, effects, blobs)
+    result = {"equal": divergence is None, "divergence": divergence, "replay_of": original.id}
+    return Verdict(status="completed", result=msgspec.Raw(encode(result)))
+
+
+async def _divergence(
+    verdict: Verdict, original: Original, effects: RunEffects, blobs: BlobStore
+) -> dict[str, Any] | None:
+    """``kind`` is ``call``, ``calls_not_made``, ``verdict`` or ``result``; ``difference`` says it in words."""
+    error, state = verdict.error, original.state
+    if error.get("code") == DIVERGED:
+        return {"kind": "call", "key": error.get("key"), "difference": error.get("difference") or error.get("detail")}
+    if effects.missed is not None:
+        return {"kind": "call", "key": effects.missed, "difference": "no such call was recorded"}
+    if unused := sorted(state.effects.keys() - effects.used):
+        text = f"{len(unused)} recorded calls were not made"
+        return {"kind": "calls_not_made", "keys": unused[:SHOWN_KEYS], "difference": text}
+    if verdict.status != state.status:
+        return {"kind": "verdict", "difference": f"the run {_ended(verdict.status, error)} instead of "
+                f"{_ended(state.status, state.error or {})}"}  # fmt: skip
+    if verdict.status == "failed":
+        names = ("code", "detail")
+        was, now = ({name: found.get(name) for name in names} for found in (state.error or {}, error))
+        difference = first_difference(was, now)
+        return {"kind": "verdict", "difference": difference} if difference else None
+    was = await load_value(blobs, state.result, state.result_blob)
+    difference = first_difference(was, msgspec.json.decode(verdict.result), "result")
+    return {"kind": "result", "difference": difference} if difference else None
+
+
+def _ended(status: str, error: dict[str, Any]) -> str:
+    return f"{status} ({error.get('code')}: {error.get('detail')})" if error else status
