@@ -13,7 +13,7 @@ from trialbook_gateway.openapi import operation
 
 MEDIA_TYPE = "application/yaml"
 router = APIRouter(tags=["service"])
-_YAML = {MEDIA_TYPE: {"schema": {"type": "string"}}}
+_YAML = {MEDIA_TYPE: {"schema": {"type": "object"}}}
 
 
 @router.get("/asyncapi.yaml", summary="Everything on NATS, as AsyncAPI 3", **operation(ok={200: _YAML}))
