@@ -20,10 +20,10 @@ from trialbook_projector.tables.bulk import Bulk
 from trialbook_projector.tables.store import Limits, Positions, open_store
 from trialbook_projector.tables.writer import Capacity, Writer
 
-FACTS_PER_BATCH = 10_000
-SIGNALS_PER_BATCH = 64
+FACTS_PER_BATCH = 2000
+SIGNALS_PER_BATCH = 16
 """Small enough to stay in the processor's cache from decoding to Arrow."""
-CAPACITY = Capacity(runs=40_000, items=20_000, emitted=40_000)
+CAPACITY = Capacity(runs=15_000, items=10_000, emitted=15_000)
 """Larger than in service: a build lives a short time and has most runs begin and end within its memory."""
 IDLE_S = 2.0
 
@@ -74,7 +74,7 @@ async def _apply(writer: Writer, to: Positions, read: Read) -> None:
 
 async def _follow(batches: AsyncIterator[list[Message]], size: int, put: Callable[[list[Message]], None]) -> None:
     """Read ahead while the batch before is applied."""
-    queue: asyncio.Queue[list[Message]] = asyncio.Queue(maxsize=4)
+    queue: asyncio.Queue[list[Message]] = asyncio.Queue(maxsize=16)
 
     async def read() -> None:
         waiting: list[Message] = []

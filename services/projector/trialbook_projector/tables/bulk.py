@@ -50,7 +50,7 @@ class Bulk:
             self._apply(facts, signals)
             return
         self._writer.publish(prepared.applied)
-        self._ready.append(prepared)
+        self._ready.append(prepared.published())
         if sum(p.rows for p in self._ready) >= self._transaction_rows:
             try:
                 self._start()

@@ -105,6 +105,11 @@ class Prepared(msgspec.Struct, frozen=True):
         """Rows to write."""
         return sum(table.num_rows for _, table in self.statements)
 
+    def published(self) -> Prepared:
+        """The same without what the caches have now: only what is left to write."""
+        rest = Applied(self.applied.positions, {}, {}, {}, {}, self.applied.parked)
+        return Prepared(self.facts, self.signals, rest, self.statements)
+
 
 def _nothing() -> None:
     """All that was prepared has been written."""
@@ -201,7 +206,7 @@ class Writer:
         writer, positions = self.store.writer, batches[-1].applied.positions
         writer.begin()
         try:
-            for statement, table in (s for batch in batches for s in batch.statements):
+            for statement, table in _together(batches):
                 writer.register("batch", table)
                 writer.execute(statement)
                 writer.unregister("batch")
@@ -264,6 +269,20 @@ def _of_signals(batch: SignalBatch) -> Iterable[tuple[str, Any]]:
 
 def _of(applied: Applied) -> list[tuple[str, Any]]:
     return [(_insert("parked"), arrow.parked(applied.parked))] if applied.parked else []
+
+
+def _together(batches: Sequence[Prepared]) -> Iterable[tuple[str, Any]]:
+    """All insertions, one per table, and then the updates in order, which may change rows inserted here."""
+    insertions: dict[str, list[Any]] = {}
+    updates = []
+    for statement, table in (s for batch in batches for s in batch.statements):
+        if statement.startswith("INSERT"):
+            insertions.setdefault(statement, []).append(table)
+        else:
+            updates.append((statement, table))
+    for statement, tables in insertions.items():
+        yield statement, pa.concat_tables(tables)
+    yield from updates
 
 
 def _split(entries: dict[str, Any], new: Iterable[str]) -> tuple[list[Any], list[Any]]:
