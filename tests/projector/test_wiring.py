@@ -15,10 +15,11 @@ from faststream.nats import NatsBroker, TestNatsBroker
 
 from tests.projector.support import Ledger, Stack
 from trialbook import subjects
+from trialbook.domain.run import events as e
 from trialbook.errors import Invalid
 from trialbook.log.nats import connect
 from trialbook.log.setup import ensure_streams
-from trialbook.queries import QUERIES, Answer, Health, ItemList, RunGet, RunList, Sql
+from trialbook.queries import QUERIES, Answer, Health, ItemList, RunActivity, RunGet, RunList, RunLogs, Sql
 from trialbook.testing.server import NatsServer
 from trialbook_projector import answer
 from trialbook_projector.answer import Answering
@@ -26,6 +27,7 @@ from trialbook_projector.live import Live, Tables
 from trialbook_projector.questions import DIRECT, SERVED, Questions
 from trialbook_projector.rebuild import Order, Report
 from trialbook_projector.settings import Settings, from_environment
+from trialbook_projector.tables.writer import Capacity
 
 
 class Wired:
@@ -47,7 +49,7 @@ async def wired(tmp_path: Path) -> AsyncIterator[Wired]:
     server = NatsServer(tmp_path / "nats").start()
     nc = await connect(server.url, name="test")
     await ensure_streams(nc)
-    settings = Settings(data_dir=tmp_path, wait_s=1.0)
+    settings = Settings(data_dir=tmp_path, wait_s=1.0, capacity=Capacity(runs=1))
     settings.folder.mkdir()
     live = Live(Tables(settings.folder / "trialbook.duckdb", settings))
     broker = NatsBroker(apply_types=False)
@@ -119,6 +121,22 @@ async def test_what_cannot_be_answered_is_refused(
     assert answer_.error is not None
     assert answer_.error["code"] == code
     assert answer_.result is None
+
+
+@pytest.mark.integration
+async def test_the_verdict_of_a_run_that_is_not_remembered_is_waited_for(wired: Wired, ledger: Ledger) -> None:
+    finished = ledger.run()
+    ledger.fact("run", finished, e.Started(attempt=1, runner="r"))
+    ledger.fact("run", finished, e.Completed(attempt=1, signal_sequence=3))
+    running = ledger.run()
+    await wired.live.apply(ledger.facts, [])
+    assert f"main/run/{finished}" not in wired.live.tables.caches.runs
+    told = await wired.ask("run.logs", msgspec.json.encode(RunLogs(id=running)))
+    assert msgspec.json.decode(told.result or b"")["items"] == []
+    told = await wired.ask("run.logs", msgspec.json.encode(RunLogs(id=finished)))
+    assert (told.error or {})["code"] == "sequence_ahead", "three signals are announced and none is stored"
+    told = await wired.ask("run.activity", msgspec.json.encode(RunActivity(ids=["unknown", finished])))
+    assert (told.error or {})["code"] == "sequence_ahead"
 
 
 @pytest.mark.integration

@@ -5,6 +5,7 @@ How a question comes in and its answer goes out is the business of ``direct`` an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
-from trialbook.errors import Invalid, Refusal, TooLarge, Unavailable
+from trialbook.errors import Invalid, NotFound, Refusal, TooLarge, Unavailable
 from trialbook.log.api import call
 from trialbook.queries import (
     QUERIES,
@@ -34,6 +35,7 @@ from trialbook_projector.lookup import Lookup
 from trialbook_projector.queries import facts, items, runs, signals
 from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
 from trialbook_projector.settings import Settings
+from trialbook_projector.tables.cache import RunEntry
 from trialbook_projector.tables.facts import run_key
 from trialbook_projector.tables.store import Positions
 from trialbook_projector.watermarks import Watermarks
@@ -118,7 +120,7 @@ class Answering:
             await self._wait(self._live.head.marks, query.at_least, 0)
             if (reply := self.from_memory(workspace, query)) is not None:
                 return reply
-        facts, signals = self._wanted(workspace, query)
+        facts, signals = await self._wanted(workspace, query)
         if not marks.reached(facts, signals):
             await self._wait(marks, facts, signals)
         positions = marks.positions
@@ -143,19 +145,30 @@ class Answering:
         """The outcome of a control request."""
         return self._answered(_encode(await result), self._live.watermarks.positions)
 
-    def _wanted(self, workspace: str, query: Query) -> tuple[int, int]:
+    async def _wanted(self, workspace: str, query: Query) -> tuple[int, int]:
         """How far the tables must be: as asked, and for what a finished run has emitted at least to its verdict.
 
         Who was told that a run is finished then reads all of it, however busy the writer is.
         """
         facts, signals = query.at_least, query.at_least_signals
         ids = query.ids if isinstance(query, RunActivity) else [query.id] if isinstance(query, EMITTED) else []
-        for id_ in ids:
-            key = run_key(workspace, id_)
-            entry = self._live.head.run(key) or self._live.tables.caches.runs.get(key)
+        for entry in await asyncio.gather(*(self._known(workspace, id_) for id_ in ids)):
             if entry is not None and entry.state.terminal:
                 facts, signals = max(facts, entry.sequence), max(signals, entry.state.signal_sequence)
         return facts, signals
+
+    async def _known(self, workspace: str, id_: str) -> RunEntry | None:
+        """A run as the ledger has it, remembered or not (after a start, hardly any is); None: no such run."""
+        key, head = run_key(workspace, id_), self._live.head
+        entry = head.run(key) or self._live.tables.caches.runs.get(key)
+        if entry is not None or workspace == EVERYWHERE:
+            return entry
+        if head.knows(key):  # its facts are on their way into the tables and could not be folded before
+            await self._wait(self._live.watermarks, head.marks.positions.facts, 0)
+        try:
+            return (await self._lookup.run(workspace, id_))[0]
+        except NotFound:
+            return None
 
     async def _wait(self, marks: Watermarks, facts: int, signals: int) -> None:
         """Wait for positions; who asks for one that no stream has reached is told so instead of waiting in vain."""
