@@ -115,12 +115,12 @@ def story(ledger: Ledger, chance: random.Random) -> None:
 async def test_kill_9_at_any_moment_leaves_the_same_tables(stack: Stack, ledger: Ledger) -> None:
     chance = random.Random(7)
     facts = signals = 0
-    for _ in range(8):
+    for _ in range(6):
         await stack.ready()
 
         async def publish() -> None:
             nonlocal facts, signals
-            for _ in range(12):
+            for _ in range(10):
                 story(ledger, chance)
                 f, s = await stack.publish(ledger)
                 facts, signals = max(facts, f), max(signals, s)
@@ -210,7 +210,7 @@ async def test_signals_that_have_expired_survive_a_rebuild(stack: Stack, ledger:
     facts, signals = await stack.publish(ledger)
     await stack.ready(facts, signals)
     await stack.nc.jetstream().purge_stream("SIGNALS", seq=14)
-    for command in (("rebuild", "--check"), ("rebuild",), ("rebuild", "--check")):
+    for command in (("rebuild",), ("rebuild", "--check")):
         code, output = await stack.service.command(*command)
         assert code == 0, output
     answer = await stack.ask.ask("main", RunLogs(id=runs[0], limit=100))
