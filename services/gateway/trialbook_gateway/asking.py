@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 from nats.aio.client import Client
 
+from trialbook import subjects
 from trialbook.asking import NatsAsk
-from trialbook.errors import Invalid
-from trialbook.log.api import call
-from trialbook.queries import Answer, Query
+from trialbook.errors import Invalid, NotFound
+from trialbook.log.api import ApiError, call
+from trialbook.queries import Answer, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows
 from trialbook.streams import FACTS, SIGNALS
+
+_OF_ONE_THING = (ItemGet, RunGet, RunFacts, RunLogs, RunMetrics, RunRows)
+NO_MESSAGE = 10037
 
 
 class CheckedAsk(NatsAsk):
@@ -26,7 +31,14 @@ class CheckedAsk(NatsAsk):
     async def ask(self, workspace: str, query: Query, timeout_s: float = 5.0) -> Answer:
         """See ``Ask.ask``. Raises ``Invalid`` (code ``future_sequence``) for positions beyond a stream's end."""
         await self._check(query)
-        answer = await super().ask(workspace, query, timeout_s)
+        try:
+            answer = await super().ask(workspace, query, timeout_s)
+        except NotFound:
+            # The tables may be behind what another gateway wrote: only the ledger knows that a thing does not exist.
+            last = await self._last_fact(workspace, query)
+            if last <= query.at_least:
+                raise
+            answer = await super().ask(workspace, msgspec.structs.replace(query, at_least=last), timeout_s)
         self._facts = max(self._facts, answer.facts)
         self._signals = max(self._signals, answer.signals)
         return answer
@@ -36,9 +48,26 @@ class CheckedAsk(NatsAsk):
         await self._check(query)
         return await super().ask_bytes(workspace, query, timeout_s)
 
+    async def must_exist(self, facts: int) -> None:
+        """Raises ``Invalid`` (code ``future_sequence``) for a position that the ledger has not reached."""
+        if facts > self._facts:
+            self._facts = await self._reached(FACTS, facts)
+
+    async def _last_fact(self, workspace: str, query: Query) -> int:
+        """Sequence of the last fact of the thing that is asked for; 0: there is none."""
+        if not isinstance(query, _OF_ONE_THING) or not query.id:
+            return 0
+        kind = query.kind if isinstance(query, ItemGet) else "run"
+        wanted = {"last_by_subj": subjects.facts_of(workspace, kind, query.id)}
+        try:
+            return int((await call(self._client, f"STREAM.MSG.GET.{FACTS}", wanted))["message"]["seq"])
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return 0
+            raise
+
     async def _check(self, query: Query) -> None:
-        if query.at_least > self._facts:
-            self._facts = await self._reached(FACTS, query.at_least)
+        await self.must_exist(query.at_least)
         if query.at_least_signals > self._signals:
             self._signals = await self._reached(SIGNALS, query.at_least_signals)
 

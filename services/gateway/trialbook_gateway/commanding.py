@@ -37,7 +37,8 @@ async def _at(services: Services, caller: Caller, aggregate: AggregateId, comman
     decider = AGGREGATES[aggregate.kind].decider
     if not loaded.sequence:
         decider.decide(command, loaded.state, services.clock.now())  # says that it does not exist
-    must_match(expected, loaded.sequence)
+    if not _repeated(command, loaded.state):
+        must_match(expected, loaded.sequence)
     facts = decider.decide(command, loaded.state, services.clock.now())
     if not facts:
         return Outcome(loaded.state, loaded.sequence, facts)
@@ -53,15 +54,21 @@ async def _at(services: Services, caller: Caller, aggregate: AggregateId, comman
     return Outcome(state, sequence, facts)
 
 
+def _repeated(command: Any, state: Any) -> bool:
+    """Whether its key was used before: a client that repeats a request repeats its If-Match too."""
+    return bool(command.command_id) and command.command_id in state.command_ids
+
+
 async def delete_run(
     services: Services, caller: Caller, run: str, command_id: str, expected: int | None, scope: str = "run"
 ) -> Outcome[Any]:
     """Delete a run and release its name in one append. Raises as ``command_run``."""
     aggregate = caller.aggregate("run", run)
     loaded = await services.handler.load(aggregate)
-    if loaded.sequence:
+    delete = commands.Delete(command_id=command_id)
+    if loaded.sequence and not _repeated(delete, loaded.state):
         must_match(expected, loaded.sequence)
-    orders: list[tuple[AggregateId, Any]] = [(aggregate, commands.Delete(command_id=command_id))]
+    orders: list[tuple[AggregateId, Any]] = [(aggregate, delete)]
     spec = loaded.state.spec
     if spec is not None and spec.name is not None:
         orders.append((name_aggregate(caller.workspace, scope, spec.name), names.Release(owner=run)))

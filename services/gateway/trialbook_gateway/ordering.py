@@ -124,7 +124,8 @@ async def create_run(
     ``Conflict`` (``name_taken``, ``idempotency_key_reused``).
     """
     aggregate = caller.aggregate("run", asked.id)
-    if asked.keyed and (first := await _first(services, aggregate, asked)) is not None:
+    # Before anything is appended: a name that was released meanwhile must not be claimed again.
+    if asked.keyed and spec.name is not None and (first := await _first(services, aggregate, asked)) is not None:
         return first, True
     create = commands.Create(
         spec=spec, start=start, ticket=services.ids.new() if start else "", command_id=asked.command_id,
@@ -136,7 +137,12 @@ async def create_run(
         owner = name_aggregate(caller.workspace, scope, spec.name)
         orders.append((owner, names.Claim(scope=scope, name=spec.name, owner=asked.id)))
         known[owner] = fresh("name")
-    outcome = (await services.handler.handle_all(orders, caller.meta, known))[0]
+    try:
+        outcome = (await services.handler.handle_all(orders, caller.meta, known))[0]
+    except Conflict:  # most keys are new, so the ledger is read only when they turn out not to be
+        if asked.keyed and (first := await _first(services, aggregate, asked)) is not None:
+            return first, True
+        raise
     if not outcome.facts:
         again = await _first(services, aggregate, asked)
         assert again is not None, "a creation without facts was carried out before"

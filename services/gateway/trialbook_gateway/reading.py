@@ -7,12 +7,17 @@ import msgspec
 from trialbook.domain.run.state import TERMINAL
 from trialbook.queries import Answer, RunGet
 from trialbook_gateway import replies
-from trialbook_gateway.services import Services
+from trialbook_gateway.services import Caller, Services
 
 YOUNG_S = 30.0
 HEAD_START_S = 0.05
 RECHECK_S = 5.0
 """A verdict whose tap was lost (a reconnect) is found at the latest after this."""
+
+
+def seen_in(services: Services, caller: Caller, at_least: int) -> int:
+    """The sequence that a list must have seen: as asked, and what was written here in the caller's workspace."""
+    return max(at_least, services.written.in_workspace(caller.workspace))
 
 
 async def read_run(services: Services, workspace: str, query: RunGet, wait_s: float = 0.0) -> Answer:

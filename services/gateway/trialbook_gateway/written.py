@@ -13,17 +13,23 @@ REMEMBERED = 32_768
 
 
 class Written:
-    """The last sequence of the aggregates written lately."""
+    """The last sequence of the aggregates written lately, and of every workspace."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[AggregateId, int] = OrderedDict()
+        self._workspaces: dict[str, int] = {}
 
     def note(self, aggregate: AggregateId, sequence: int) -> None:
         """Remember an append."""
         self._last[aggregate] = max(sequence, self._last.pop(aggregate, 0))
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
+        self._workspaces[aggregate.workspace] = max(sequence, self._workspaces.get(aggregate.workspace, 0))
 
     def last(self, aggregate: AggregateId) -> int:
         """Its sequence, 0 when it was not written here or long ago."""
         return self._last.get(aggregate, 0)
+
+    def in_workspace(self, workspace: str) -> int:
+        """The last sequence that was written here in a workspace: what a list of it must have seen."""
+        return self._workspaces.get(workspace, 0)

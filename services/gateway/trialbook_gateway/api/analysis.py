@@ -13,6 +13,7 @@ from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.problems import malformed
+from trialbook_gateway.reading import seen_in
 from trialbook_gateway.schemas.base import QueryModel
 from trialbook_gateway.schemas.items import CompareQuery, SqlIn
 from trialbook_gateway.services import caller_of
@@ -47,7 +48,7 @@ async def sql(request: Request, _: Annotated[QueryModel, Query()]) -> Response:
     format_ = FORMATS[replies.accepts(request, *FORMATS)]
     question = Sql(
         sql=order.sql, params=order.params, format=format_, max_rows=order.max_rows, timeout_s=order.timeout_s,  # type: ignore[arg-type]
-        at_least=order.at_least,
+        at_least=seen_in(services, caller, order.at_least),
     )  # fmt: skip
     body, media_type = await services.ask.ask_bytes(caller.workspace, question, order.timeout_s + MARGIN_S)
     return replies.raw(body, headers={"Vary": "Accept"}, media_type=media_type)
@@ -58,6 +59,7 @@ async def compare(request: Request, query: Annotated[CompareQuery, Query()]) -> 
     """Last, least, greatest, count and evenly chosen points for every run."""
     services, caller = await caller_of(request)
     runs = [parse_id(run, "run id") for run in query.run]
-    question = MetricCompare(metric=query.metric, runs=runs, max_points=query.max_points, at_least=query.at_least)
+    at_least = seen_in(services, caller, query.at_least)
+    question = MetricCompare(metric=query.metric, runs=runs, max_points=query.max_points, at_least=at_least)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.raw(replies.result_of(answer), headers={replies.SEQUENCE: str(answer.facts)})

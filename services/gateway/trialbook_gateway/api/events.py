@@ -15,6 +15,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.live.sse import MEDIA_TYPE, opened
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.problems import HttpRefusal
+from trialbook_gateway.reading import seen_in
 from trialbook_gateway.schemas.base import SEQUENCE_MAX
 from trialbook_gateway.schemas.items import EventsQuery
 from trialbook_gateway.services import caller_of
@@ -39,13 +40,15 @@ async def events(request: Request, query: Annotated[EventsQuery, Query()]) -> Re
     services, caller = await caller_of(request)
     question = EventList(
         after=query.after, up_to=query.up_to, types=list(query.type), kind=query.kind, aggregate=query.aggregate,
-        limit=query.limit, at_least=query.at_least,
+        limit=query.limit, at_least=seen_in(services, caller, query.at_least),
     )  # fmt: skip
     wanted = replies.accepts(request, replies.JSON, NDJSON, MEDIA_TYPE)
     if wanted == MEDIA_TYPE:
         after = _resumed(request.headers.get("last-event-id"), query.after)
+        await services.ask.must_exist(after)  # a cursor of another ledger would wait for ever
         following = services.hub.follow_facts(caller.workspace, msgspec.structs.replace(question, after=after))
         return await opened(services, following)
+    await services.ask.must_exist(max(query.after, query.up_to))
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     if wanted == NDJSON:
         page = msgspec.json.decode(replies.result_of(answer), type=RawPage)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from trialbook.domain import file as domain
+from trialbook.errors import Conflict
 from trialbook.handle import fresh
 from trialbook.queries import ItemView, Page
 from trialbook_gateway import replies
@@ -33,6 +34,7 @@ FORM = {
     }
 }
 ANY = {"*/*": BINARY}
+OTHER_FILE = "This Idempotency-Key was used before for another file; use a new key."
 
 
 @router.post(
@@ -59,7 +61,7 @@ async def upload(request: Request, query: Annotated[UploadQuery, Query()]) -> Re
         caller.workspace,
         caller.principal.actor,
         "files.create",
-        [found.sha256, found.name],
+        [found.sha256, found.name, labels],
         services.ids.new(),
     )
     aggregate = caller.aggregate("file", asked.id)
@@ -75,6 +77,8 @@ async def upload(request: Request, query: Annotated[UploadQuery, Query()]) -> Re
         replies.SEQUENCE: str(outcome.sequence),
     }
     if not outcome.facts:
+        if (outcome.state.name, outcome.state.labels) != (found.name, labels):
+            raise Conflict("idempotency_key_reused", OTHER_FILE, id=aggregate.id)
         headers[REPLAYED] = "true"
     return replies.json(view_of(aggregate, outcome.sequence, outcome.state), 201, headers)
 

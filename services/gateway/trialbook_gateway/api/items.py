@@ -13,6 +13,7 @@ from trialbook.errors import NotFound
 from trialbook.ids import parse_id
 from trialbook.queries import ItemGet, ItemList, ItemView
 from trialbook_gateway import replies
+from trialbook_gateway.reading import seen_in
 from trialbook_gateway.schemas.base import Consistent
 from trialbook_gateway.schemas.items import ItemListQuery
 from trialbook_gateway.services import caller_of
@@ -23,7 +24,8 @@ Kind = Literal["file", "dataset", "model"]
 async def item_page(request: Request, kind: Kind, query: ItemListQuery) -> Response:
     """A page of ItemView."""
     services, caller = await caller_of(request)
-    question = ItemList(kind=kind, search=query.q, limit=query.limit, cursor=query.cursor, at_least=query.at_least)
+    at_least = seen_in(services, caller, query.at_least)
+    question = ItemList(kind=kind, search=query.q, limit=query.limit, cursor=query.cursor, at_least=at_least)
     return replies.page(request, await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s))
 
 

@@ -17,7 +17,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.ordering import create_run, spec_of
-from trialbook_gateway.reading import read_run
+from trialbook_gateway.reading import read_run, seen_in
 from trialbook_gateway.schemas.base import Id
 from trialbook_gateway.schemas.runs import ChildrenQuery, RunCreate, RunGetQuery, RunListQuery
 from trialbook_gateway.services import caller_of
@@ -74,7 +74,8 @@ async def index(request: Request, query: Annotated[RunListQuery, Query()]) -> Re
     """Newest first; Link rel=next leads to the next page."""
     services, caller = await caller_of(request)
     question = RunList(
-        at_least=query.at_least, status=list(query.status), workload=query.workload, dialect=query.dialect,
+        at_least=seen_in(services, caller, query.at_least), status=list(query.status), workload=query.workload,
+        dialect=query.dialect,
         parent=parse_id(query.parent, "run id") if query.parent else "", labels=labels_of(query.label), search=query.q,
         created_after=time_of(query.created_after), created_before=time_of(query.created_before), order=query.order,
         limit=query.limit, cursor=query.cursor, count=query.count, brief=query.brief,
@@ -109,9 +110,9 @@ async def children(request: Request, run: Id, query: Annotated[ChildrenQuery, Qu
     services, caller = await caller_of(request)
     id_, timeout_s = parse_id(run, "run id"), services.settings.ask_timeout_s
     at_least = services.seen_by(caller, "run", id_, query.at_least)
-    await services.ask.ask(caller.workspace, RunGet(id=id_, at_least=at_least), timeout_s)
+    await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least))
     question = RunList(
-        at_least=query.at_least, parent=id_, order="created_asc", status=list(query.status), limit=query.limit,
-        cursor=query.cursor, count=query.count,
+        at_least=seen_in(services, caller, query.at_least), parent=id_, order="created_asc", status=list(query.status),
+        limit=query.limit, cursor=query.cursor, count=query.count,
     )  # fmt: skip
     return replies.page(request, await services.ask.ask(caller.workspace, question, timeout_s))

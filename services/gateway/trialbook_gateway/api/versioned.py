@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from trialbook.domain import names
 from trialbook.domain import versioned as domain
+from trialbook.envelope import AggregateId
 from trialbook.errors import Invalid, NotFound
 from trialbook.handle import fresh
 from trialbook.queries import ItemView, Page
 from trialbook_gateway import replies
 from trialbook_gateway.api.items import item_page, item_view, live_state, view_of
 from trialbook_gateway.api.strict import StrictRoute
-from trialbook_gateway.idempotency import REPLAYED, identify, same_request
+from trialbook_gateway.idempotency import REPLAYED, Idempotency, command_id, identify, same_request
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation, ref
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.ranges import Download, send_blob
@@ -24,6 +25,7 @@ from trialbook_gateway.schemas.items import ItemCreate, ItemListQuery, VersionCr
 from trialbook_gateway.services import Caller, Services, caller_of
 from trialbook_gateway.strictjson import into, media_type_of, parse, read_json, read_model
 from trialbook_gateway.uploads import is_form, receive_form, receive_raw
+from trialbook_gateway.versions import add_version
 
 Kind = Literal["dataset", "model"]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -38,12 +40,8 @@ async def _create(request: Request, kind: Kind) -> Response:
     order = into(ItemCreate, body)
     asked = identify(request, caller.workspace, caller.principal.actor, f"{kind}s.create", body, services.ids.new())
     aggregate = caller.aggregate(kind, asked.id)
-    headers = {"Location": f"/v1/{kind}s/{asked.id}"}
-    if asked.keyed and (found := await services.handler.load(aggregate)).sequence:
-        same_request(found.state.digest, asked, aggregate)
-        first = (await services.log.read(aggregate))[0]
-        headers |= {"ETag": replies.etag(first.sequence), REPLAYED: "true", replies.SEQUENCE: str(first.sequence)}
-        return replies.json(view_of(aggregate, first.sequence, _as_created(found.state)), 201, headers)
+    if asked.keyed and (again := await _created(services, aggregate, asked)) is not None:
+        return again
     owner = name_aggregate(caller.workspace, kind, order.name)
     create = domain.Create(
         name=order.name, description=order.description, kind=order.kind, labels=order.labels,
@@ -53,9 +51,32 @@ async def _create(request: Request, kind: Kind) -> Response:
     outcome, _ = await services.handler.handle_all(
         [(aggregate, create), (owner, claim)], caller.meta, {aggregate: fresh(kind), owner: fresh("name")}
     )
+    if not outcome.facts:  # a twin of this request was quicker
+        again = await _created(services, aggregate, asked)
+        assert again is not None, "a creation without facts was carried out before"
+        return again
     services.wrote(aggregate, outcome.sequence)
-    headers |= {"ETag": replies.etag(outcome.sequence), replies.SEQUENCE: str(outcome.sequence)}
+    headers = _headers(aggregate, outcome.sequence)
     return replies.json(view_of(aggregate, outcome.sequence, outcome.state), 201, headers)
+
+
+def _headers(aggregate: AggregateId, sequence: int) -> dict[str, str]:
+    return {
+        "Location": f"/v1/{aggregate.kind}s/{aggregate.id}",
+        "ETag": replies.etag(sequence),
+        replies.SEQUENCE: str(sequence),
+    }
+
+
+async def _created(services: Services, aggregate: AggregateId, asked: Idempotency) -> Response | None:
+    """The first reply again, when this key was used before. Raises ``Conflict`` (code ``idempotency_key_reused``)."""
+    found = await services.handler.load(aggregate)
+    if not found.sequence:
+        return None
+    same_request(found.state.digest, asked, aggregate)
+    first = (await services.log.read(aggregate))[0]
+    headers = _headers(aggregate, first.sequence) | {REPLAYED: "true"}
+    return replies.json(view_of(aggregate, first.sequence, _as_created(found.state)), 201, headers)
 
 
 def _as_created(state: domain.State) -> domain.State:
@@ -106,15 +127,15 @@ async def _add_version(request: Request, kind: Kind, item: str, name: str) -> Re
     services, caller = await caller_of(request)
     aggregate, _ = await live_state(request, kind, item)
     command = await _version_of(request, services, caller, name)
-    outcome = await services.handler.handle(aggregate, command, caller.meta)
-    services.wrote(aggregate, outcome.sequence)
-    version = outcome.state.versions[-1]
+    key = command_id(request, caller.workspace, caller.principal.actor, f"{kind}s.versions", aggregate.id)
+    added = await add_version(services, caller, aggregate, command, key)
     headers = {
-        "Location": f"/v1/{kind}s/{aggregate.id}/versions/{version.number}",
-        "ETag": replies.etag(outcome.sequence),
-        replies.SEQUENCE: str(outcome.sequence),
+        "Location": f"/v1/{kind}s/{aggregate.id}/versions/{added.version.number}",
+        "ETag": replies.etag(added.sequence),
+        replies.SEQUENCE: str(added.sequence),
+        **({REPLAYED: "true"} if added.replayed else {}),
     }
-    return replies.json(version, 201, headers)
+    return replies.json(added.version, 201, headers)
 
 
 async def _version(request: Request, kind: Kind, item: str, number: int) -> domain.Version:
@@ -173,7 +194,9 @@ def _version_routes(router: APIRouter, kind: Kind) -> None:
     @router.post(
         "/{item}/versions",
         summary="Add a version",
-        **operation(ok={201: content(domain.Version)}, errors=(409,), bodies=bodies),
+        **operation(
+            ok={201: content(domain.Version)}, errors=(409,), bodies=bodies, parameters=(IDEMPOTENCY_PARAMETER,)
+        ),
     )
     async def add(request: Request, item: Id, query: Annotated[VersionQuery, Query()]) -> Response:
         return await _add_version(request, kind, item, query.name)
