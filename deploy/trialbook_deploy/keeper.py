@@ -12,7 +12,7 @@ from contextlib import suppress
 from trialbook_deploy import front, nats, services
 from trialbook_deploy.child import Child
 from trialbook_deploy.errors import DeployError
-from trialbook_deploy.network import free_port, http_status, port_in_use, reachable_host
+from trialbook_deploy.network import free_port, http_status, nats_answers, port_in_use, reachable_host
 from trialbook_deploy.output import PrefixedOutput
 from trialbook_deploy.state import UpState, remove_state, write_state
 from trialbook_deploy.supervise import Supervisor, failure_text
@@ -22,6 +22,8 @@ DRAIN_SECONDS = 10.0
 ABANDONED_DRAIN_SECONDS = 2.0  # when the front process was killed
 POLL_SECONDS = 0.05
 NATS_START_ATTEMPTS = 5
+NATS_SHARE = 0.5  # of the time until ready, for a server that we did not start
+NATS_POLL_SECONDS = 0.25
 DEMO_MODULE = "trialbook_deploy.demo"
 
 
@@ -99,7 +101,7 @@ class Keeper:
         self._port = _gateway_port(options)
         try:
             async with asyncio.timeout(options.ready_timeout_seconds):
-                nats_url = options.nats_url or await self._start_nats()
+                nats_url = await self._found_nats() if options.nats_url else await self._start_nats()
                 self._start_services(nats_url)
                 await self._wait_ready()
         except TimeoutError:
@@ -113,6 +115,17 @@ class Keeper:
         self._write_state()
         at = nats.without_credentials(nats_url)
         self._output.say(f"Trialbook is ready at {self.url} (NATS {at}, data {options.data_dir}; Ctrl-C stops it)")
+
+    async def _found_nats(self) -> str:
+        """The server or cluster that was named, once it answers: services that cannot connect only fill the screen."""
+        urls = str(self._options.nats_url)
+        deadline = asyncio.get_running_loop().time() + self._options.ready_timeout_seconds * NATS_SHARE
+        while reason := await nats_answers(urls):
+            if asyncio.get_running_loop().time() > deadline:
+                at = nats.without_credentials(urls)
+                raise DeployError(f"No NATS server answers at {at}: {reason}. Start it, or correct --nats-url.")
+            await asyncio.sleep(NATS_POLL_SECONDS)
+        return urls
 
     async def _start_nats(self) -> str:
         """The embedded server, up. A chosen free port may be taken before the server has it: then another is tried."""

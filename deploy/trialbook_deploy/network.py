@@ -6,8 +6,10 @@ import asyncio
 import errno
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
+NATS_PORT = 4222
 
 
 def free_port(host: str = LOOPBACK) -> int:
@@ -49,6 +51,27 @@ def reachable_host(host: str) -> str:
     """The host for a URL that reaches a listener bound to `host` from this machine."""
     host = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]" if ":" in host else host
+
+
+async def nats_answers(urls: str, timeout_seconds: float = 2.0) -> str:
+    """Empty when one of the NATS servers (comma separated) greets, else the reason why the last one does not."""
+    reason = "no address"
+    for url in urls.split(","):
+        address = urlsplit(url.strip() if "://" in url else f"nats://{url.strip()}")
+        if address.scheme not in ("nats", "tls"):
+            return ""  # a WebSocket is the client's business
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                reader, writer = await asyncio.open_connection(address.hostname or LOOPBACK, address.port or NATS_PORT)
+                greeting = await reader.read(5)
+                writer.close()
+        except (OSError, TimeoutError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            continue
+        if greeting.startswith(b"INFO"):
+            return ""
+        reason = "what listens there is no NATS server"
+    return reason
 
 
 async def http_status(host: str, port: int, path: str, timeout_seconds: float = 2.0) -> tuple[int, str]:

@@ -48,8 +48,11 @@ def prepare_data_dir(data_dir: Path) -> Path:
 
 
 def lock_data_dir(data_dir: Path) -> int:
-    """Hold the directory until this process and those forked from it end. Raises DeployError when it is held."""
-    handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold the directory until this process and those forked from it end. Raises DeployError when it cannot be."""
+    try:
+        handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DeployError(f"Cannot write to the data directory {data_dir}: {error.strerror}.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,16 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert wrong.returncode == 2
     assert "less than or equal to 65535" in wrong.stderr
     assert trialbook("nonsense").returncode == 2
+
+
+def test_a_log_level_that_does_not_exist_starts_nothing(tmp_path: Path) -> None:
+    wrong = trialbook("up", "--log-level", "loud", "--data-dir", str(tmp_path / "data"))
+    assert (wrong.returncode, (tmp_path / "data").exists()) == (2, False)
+    assert "debug, info, warning, error" in wrong.stderr
+
+
+def test_help_says_where_the_data_is_by_default() -> None:
+    assert "[default: (~/.local/share/trialbook)]" in trialbook("up", "--help").stdout
 
 
 def test_starting_imports_no_server_library() -> None:

@@ -181,6 +181,37 @@ def test_events_past_and_live(shell: Shell) -> None:
     assert len(shell("events", "--after", "0", "-n", "3").stdout.splitlines()) == 3
 
 
+def test_what_strangers_write_cannot_command_the_terminal(shell: Shell) -> None:
+    code = r"print('\x1b[31mred\x1b]0;title\x07 \x9b2J \u202egpj [bold]plain[/bold]')"
+    followed = shell(
+        "run", "command", "--title", "evil\x1b[2J", "-p", f"argv={json.dumps([sys.executable, '-c', code])}"
+    )
+    listed, queried = shell("runs"), shell("sql", "SELECT message FROM logs")
+    for output in (followed.stdout, listed.stdout, queried.stdout):
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(output)
+    assert r"\x1b[31mred" in followed.stdout
+    assert "[bold]plain[/bold]" in followed.stdout
+    assert r"evil\x1b[2J" in listed.stdout
+
+
+def test_ids_are_whole_on_a_narrow_terminal(shell: Shell) -> None:
+    run = shell("run", "noop", "--detach").stdout.strip()
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "trialbook_deploy", "runs"]
+    env = shell.env | {"COLUMNS": "80"}
+    with subprocess.Popen(command, env=env, stdout=secondary, stderr=subprocess.DEVNULL) as listing:
+        os.close(secondary)
+        shown = b""
+        try:
+            while chunk := os.read(primary, 65536):
+                shown += chunk
+        except OSError:  # the end of a terminal
+            pass
+        assert listing.wait(30) == 0
+    os.close(primary)
+    assert run in shown.decode()
+
+
 def test_a_closed_pipe_is_no_error(shell: Shell) -> None:
     command = f"{sys.executable} -m trialbook_deploy events --after 0 --all --json | head -1"
     done = subprocess.run(command, shell=True, env=shell.env, capture_output=True, text=True, timeout=30)

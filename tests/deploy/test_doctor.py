@@ -20,6 +20,7 @@ from trialbook.testing.server import find_nats_server
 from trialbook_deploy.doctor import machine, server, services
 from trialbook_deploy.doctor.finding import size_text
 from trialbook_deploy.network import free_port
+from trialbook_runner.sandbox.probe import probe
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -86,22 +87,17 @@ def test_a_full_disk_is_seen_before_it_is_full(tmp_path: Path, monkeypatch: pyte
     assert levels == ["fail", "warn", "ok"]
 
 
-def script(path: Path, text: str) -> None:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-
-
-def test_the_sandbox_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    missing = machine.sandbox()
-    assert missing.level == "warn"
-    assert "apt install bubblewrap" in missing.remedy
-    script(tmp_path / "bwrap", "echo 'No permissions to create new namespace' >&2; exit 1")
-    forbidden = machine.sandbox()
-    assert forbidden.level == "warn"
-    assert "No permissions" in forbidden.text
-    script(tmp_path / "bwrap", "exit 0")
-    assert machine.sandbox().level == "ok"
+def test_the_sandbox_is_tried_as_a_runner_tries_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for choice, level, words in (
+        ("", None, "bwrap"), ("none", "warn", "TRIALBOOK_SANDBOX=none"), ("moat", "warn", "it may be bwrap"),
+    ):  # fmt: skip
+        monkeypatch.setenv("TRIALBOOK_SANDBOX", choice)
+        found, walls = machine.sandbox(), probe(choice)
+        assert words in found.text
+        assert found.level == (level or ("ok" if walls.wall else "warn"))
+        if choice == "":
+            assert walls.bwrap.detail in found.text
+            assert walls.landlock.detail in found.text
 
 
 def test_sizes_are_readable() -> None:

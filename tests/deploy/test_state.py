@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -75,6 +76,12 @@ def test_a_damaged_state_is_said_to_be(tmp_path: Path, text: str) -> None:
         read_state(tmp_path)
 
 
+def test_a_directory_that_cannot_be_written_to_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "up.lock").mkdir()  # root may write everywhere, but not this
+    with pytest.raises(DeployError, match="Cannot write to the data directory"):
+        lock_data_dir(tmp_path)
+
+
 def test_a_directory_is_held_once(tmp_path: Path) -> None:
     handle = lock_data_dir(tmp_path)
     with pytest.raises(DeployError, match="in use by another"):
@@ -114,3 +121,24 @@ async def test_status_of_nobody_and_of_nonsense() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         status, reason = await network.http_status("127.0.0.1", silent.getsockname()[1], "/", timeout_seconds=0.1)
         assert (status, reason.partition(":")[0]) == (0, "TimeoutError")
+
+
+async def test_whether_a_nats_server_answers() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO {}\r\n")
+        writer.close()
+
+    async def mumble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400\r\n")
+        writer.close()
+
+    there = await asyncio.start_server(greet, "127.0.0.1", 0)
+    other = await asyncio.start_server(mumble, "127.0.0.1", 0)
+    port, wrong = (one.sockets[0].getsockname()[1] for one in (there, other))
+    nobody = f"nats://127.0.0.1:{network.free_port()}"
+    assert await network.nats_answers(f"nats://u:p@127.0.0.1:{port}") == ""
+    assert await network.nats_answers(f"{nobody}, 127.0.0.1:{port}") == ""
+    assert "Errno 111" in await network.nats_answers(nobody)
+    assert "no NATS server" in await network.nats_answers(f"nats://127.0.0.1:{wrong}")
+    there.close()
+    other.close()

@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 import httpx
-import nats
 import pytest
 
+import nats
 from tests.deploy.conftest import Marked, write_service
+from trialbook_deploy.network import free_port
 from trialbook_deploy.stack import Stack, StackError
 from trialbook_deploy.state import read_state
 
@@ -197,6 +198,18 @@ async def test_an_existing_server_is_used_instead(tmp_path: Path, services: dict
         assert "nats" not in two.state.children
         assert httpx.get(f"{two.url}/health/ready").json()["TRIALBOOK_NATS_URL"] == one.nats_url
         assert json.loads((two.data_dir / "up.json").read_text())["nats_url"] == one.state.nats_url
+
+
+def test_a_server_that_does_not_answer_is_named_before_anything_starts(
+    tmp_path: Path, services: dict[str, str], marked: Marked
+) -> None:
+    url = f"nats://user:secret@127.0.0.1:{free_port()}"
+    ended = up(tmp_path / "data", services, "--nats-url", url, "--ready-timeout", "2")
+    assert ended.returncode == 1
+    assert f"No NATS server answers at {url.rpartition('@')[2]}" in ended.stdout
+    assert "secret" not in ended.stdout
+    assert "is up" not in ended.stdout
+    assert marked.pids() == {}
 
 
 async def test_a_stack_keeps_its_data_over_a_restart(tmp_path: Path, services: dict[str, str]) -> None:

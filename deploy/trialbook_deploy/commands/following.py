@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from trialbook_deploy.commands.kit import Exit, complain
-from trialbook_deploy.commands.show import STATUS_STYLES, console, write_json, write_json_line, write_table
+from trialbook_deploy.commands.show import STATUS_STYLES, console, harmless, write_json, write_json_line, write_table
 from trialbook_deploy.commands.values import duration_text
 from trialbook_deploy.commands.view import RunWatch
 
@@ -45,9 +45,9 @@ def conclude(run: RunView) -> None:
         Text.assemble((run.status, STATUS_STYLES.get(run.status, "")), f" in {took}" if took else "", f"  {run.id}")
     )
     if run.error is not None:
-        complain(f"{run.error.get('code')}: {run.error.get('detail')}")
+        complain(harmless(f"{run.error.get('code')}: {run.error.get('detail')}"))
     if run.cancel_reason:
-        out.print(Text(f"reason: {run.cancel_reason}"))
+        out.print(Text(f"reason: {harmless(run.cancel_reason)}"))
     if run.result is not None:
         text = msgspec.json.format(msgspec.json.encode(run.result), indent=2).decode()
         cut = len(text) > SHOWN_RESULT_BYTES
@@ -55,7 +55,9 @@ def conclude(run: RunView) -> None:
     elif run.result_blob:
         out.print(Text(f"The result is large; fetch it: GET /v1/runs/{run.id}/result"))
     for name, artifact in sorted(run.artifacts.items()):
-        out.print(Text(f"artifact {name}  {artifact.size:,} bytes  /v1/runs/{run.id}/artifacts/{name}"))
+        out.print(
+            Text(f"artifact {harmless(name)}  {artifact.size:,} bytes  /v1/runs/{run.id}/artifacts/{harmless(name)}")
+        )
 
 
 def announce(run: RunView, as_json: bool) -> int:

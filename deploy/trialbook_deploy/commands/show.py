@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ STATUS_STYLES = {
     "paused": "magenta",
 }  # fmt: skip
 PIPE_WIDTH = 160
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def console(*, err: bool = False) -> Console:
@@ -47,7 +49,10 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        # An id that is cut or folded cannot be copied: the other columns give way.
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in ("id", "run")
+        )
     for row in rows:
         table.add_row(
             *(Text(cell_text(cell), style=STATUS_STYLES.get(cell, "") if isinstance(cell, str) else "") for cell in row)
@@ -67,10 +72,15 @@ def plain(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
+def harmless(text: str) -> str:
+    """Text of strangers for a terminal: control characters, which could command it, are shown as what they are."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def cell_text(value: Any) -> str:
-    """A table cell: null is a dash, a float has at most six significant digits."""
+    """A table cell: null is a dash, a float has at most six significant digits; see ``harmless``."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(plain(value))
+    return harmless(str(plain(value)))

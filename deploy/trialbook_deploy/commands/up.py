@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 
 def up(
     host: Annotated[str, typer.Option(envvar="TRIALBOOK_HOST", help="Address the gateway listens on.")] = "127.0.0.1",
@@ -15,7 +17,9 @@ def up(
     ] = 8000,
     data_dir: Annotated[
         Path | None,
-        typer.Option(envvar="TRIALBOOK_DATA_DIR", help="Everything is kept here. [default: ~/.local/share/trialbook]"),
+        typer.Option(
+            envvar="TRIALBOOK_DATA_DIR", help="Everything is kept here.", show_default="~/.local/share/trialbook"
+        ),
     ] = None,
     nats_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the embedded nats-server; 0 takes a free one.")
@@ -35,12 +39,16 @@ def up(
         bool, typer.Option("--insecure", help="Allow a --host that others reach without API tokens.")
     ] = False,
     ready_timeout: Annotated[float, typer.Option(min=1, help="Give up when not ready after this many seconds.")] = 60.0,
-    log_level: Annotated[str, typer.Option(envvar="TRIALBOOK_LOG_LEVEL", help="Of all services.")] = "info",
+    log_level: Annotated[
+        str, typer.Option(envvar="TRIALBOOK_LOG_LEVEL", help=f"Of all services: {', '.join(LOG_LEVELS)}.")
+    ] = "info",
 ) -> None:
     """Start everything on this machine: NATS, projector, runners and gateway, supervised until Ctrl-C.
 
     The data directory keeps the ledger, so a later start goes on where this one ended, also after a power cut.
     """
+    if log_level.lower() not in LOG_LEVELS:
+        raise typer.BadParameter(f"{log_level!r} is none of {', '.join(LOG_LEVELS)}.", param_hint="'--log-level'")
     from trialbook_deploy.state import default_data_dir
     from trialbook_deploy.up import UpOptions, run
 
@@ -55,7 +63,7 @@ def up(
             demo=demo,
             insecure=insecure,
             ready_timeout_seconds=ready_timeout,
-            log_level=log_level,
+            log_level=log_level.lower(),
         )
     )
 

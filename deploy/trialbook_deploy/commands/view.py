@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trialbook.client import Following, ProgressView, StatusView
 from trialbook.queries import LogView
-from trialbook_deploy.commands.show import STATUS_STYLES, console, write_json_line
+from trialbook_deploy.commands.show import STATUS_STYLES, console, harmless, write_json_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -22,11 +22,11 @@ LEVEL_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold 
 
 def log_text(line: LogView) -> Text:
     """`10:31:02.123 info    customer_0001  Paid for order 3`."""
-    who = f"{line.logger}  " if line.logger else ""
+    who = f"{harmless(line.logger)}  " if line.logger else ""
     message = line.message if line.message is not None else bytes(line.data or b"").decode(errors="replace")
     return Text.assemble(
         (line.time[11:23], "dim"), " ", (f"{line.level:<7}", LEVEL_STYLES.get(line.level, "")), " ", (who, "cyan"),
-        message,
+        harmless(message),
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ class RunWatch:
     def _progress(self, update: ProgressView) -> None:
         if self._bar is None or self._task is None:
             return
-        detail = " ".join(part for part in (update.unit, update.message) if part)
+        detail = harmless(" ".join(part for part in (update.unit, update.message) if part))
         self._bar.update(self._task, completed=update.done, total=update.total or None, detail=detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -11,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 from trialbook_deploy.doctor.finding import Finding, fail, ok, size_text, warn
+from trialbook_runner.sandbox.probe import probe
+from trialbook_runner.sandbox.types import Check
 
 MIN_PYTHON = (3, 11)
 GIB = 1024**3
@@ -23,8 +26,6 @@ EXTRA_USE = {
     "s3": "blobs in S3",
 }
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+).*extra\s*==\s*['\"](?P<extra>[a-z0-9_-]+)['\"]")
-BWRAP_PROBE = ("--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--", "true")
-PROBE_SECONDS = 5.0
 
 
 def check_machine(data_dir: Path) -> list[Finding]:
@@ -70,27 +71,24 @@ def _installed(distribution: str) -> bool:
 
 
 def sandbox() -> Finding:
-    """Whether bubblewrap can build walls here: tried, not assumed."""
-    path = shutil.which("bwrap")
-    if path is None:
-        return warn(
-            "sandbox",
-            "bubblewrap (bwrap) is not installed; workloads that ask for a sandbox will not get its walls",
-            "Install it: apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap.",
-        )
+    """Which wall the programs of a runner on this machine get: tried as the runner tries it, not assumed."""
+    choice = os.environ.get("TRIALBOOK_SANDBOX", "")
     try:
-        tried = subprocess.run((path, *BWRAP_PROBE), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return warn("sandbox", f"{path} cannot be run: {error}", "Reinstall bubblewrap.")
-    if tried.returncode != 0:
-        reason = tried.stderr.strip().splitlines()[-1:] or [f"exit code {tried.returncode}"]
-        return warn(
-            "sandbox",
-            f"{path} is installed but may not create namespaces: {reason[0]}",
-            "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
-            "kernel.apparmor_restrict_unprivileged_userns=0), or in a container its security profile.",
-        )
-    return ok("sandbox", f"{path} works")
+        walls = probe(choice, os.environ.get("TRIALBOOK_SANDBOX_CGROUP", ""))
+    except (OSError, subprocess.SubprocessError) as error:
+        return warn("sandbox", f"the walls cannot be tried: {error}", "See docs/sandbox.md.")
+    found = "; ".join(_wall_text(name, check) for name, check in (("bwrap", walls.bwrap), ("landlock", walls.landlock)))
+    if walls.wall is None:
+        text = f"no wall; workloads that ask for a sandbox are refused: {walls.refusal}"
+        return warn("sandbox", text, "Install or enable one of them: docs/sandbox.md.")
+    if walls.wall == "none":
+        text = f"TRIALBOOK_SANDBOX=none: programs run without walls ({found})"
+        return warn("sandbox", text, "Unset it where programs of others run.")
+    return ok("sandbox", f"programs run behind {walls.wall} ({found})")
+
+
+def _wall_text(name: str, check: Check) -> str:
+    return f"{name}: {check.detail}" if check.usable else f"{name} is not usable: {check.detail}"
 
 
 def disk(data_dir: Path) -> Finding:
