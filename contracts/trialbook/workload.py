@@ -163,6 +163,10 @@ class Context(Protocol):
         """
         ...
 
+    async def fetch(self, sha256: str, path: Path) -> None:
+        """Write stored bytes, such as an artifact of an earlier attempt, to a file. Raises ``NotFound``."""
+        ...
+
     async def child(self, workload: str, params: dict[str, Any], *, key: str, title: str = "") -> dict[str, Any]:
         """Submit a child run (once per ``key``, also over attempts), wait for its end and return its view."""
         ...

@@ -13,7 +13,9 @@ from trialbook_deploy.errors import DeployError
 
 # Each is a module of trialbook_deploy.commands with `register(app)`, a dash being an underscore there; the order is
 # that of --help.
-COMMANDS = ("up", "doctor", "run", "runs", "logs", "cancel", "sql", "events", "rebuild", "asyncapi", "llm-mock")
+COMMANDS = (
+    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "asyncapi", "llm-mock",
+)  # fmt: skip
 
 HELP = """Run experiments and keep their record.
 

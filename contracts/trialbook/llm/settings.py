@@ -15,6 +15,8 @@ PROVIDERS = ("openai", "gemini", "anthropic", "azure_openai")
 """In the order of preference when none is named."""
 EFFORTS = ("minimal", "low", "medium", "high")
 AZURE_API_VERSION = "2025-04-01-preview"
+PRICES_IN_WORKLOADS = "LLM_PRICES"
+"""The price file's name in workloads' processes, which see no TRIALBOOK_ variables."""
 PACKAGES = {"openai": "openai", "gemini": "google.genai", "anthropic": "anthropic", "azure_openai": "openai"}
 """The module that each provider's client is."""
 
@@ -81,7 +83,7 @@ def llm_settings(env: Mapping[str, str]) -> LlmSettings:
         openai_api="responses" if api == "responses" else "chat",
         timeout_s=_number("LLM_TIMEOUT_S", env.get("LLM_TIMEOUT_S") or "120", 0.001, 86_400),
         retries=int(_number("LLM_RETRIES", env.get("LLM_RETRIES") or "4", 0, 100)),
-        prices=env.get("TRIALBOOK_LLM_PRICES") or None,
+        prices=first(env, "TRIALBOOK_LLM_PRICES", PRICES_IN_WORKLOADS),
     )
 
 

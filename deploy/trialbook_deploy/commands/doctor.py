@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 HELP = """Check this machine and the running stack, and say what to do about what is not well.
 
-Looks at Python, optional parts, the sandbox and disk space; and of a running stack at the NATS server (version,
-durability, streams and their sizes), the projector and its lag, the runners and their plugins, and the gateway.
+Looks at Python, optional parts, the sandbox, disk space and language models; and of a running stack at the NATS server
+(version, durability, streams and their sizes), the projector and its lag, the runners and their plugins, the gateway.
 
 \b
 Examples:

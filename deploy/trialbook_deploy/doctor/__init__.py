@@ -1,10 +1,12 @@
-"""What `trialbook doctor` looks at: this machine, the NATS server and its streams, the services."""
+"""What `trialbook doctor` looks at: this machine, language models, the NATS server and its streams, the services."""
 
 from __future__ import annotations
 
+import os
+
 from trialbook.errors import Refusal
 from trialbook.log.nats import connect
-from trialbook_deploy.doctor import machine, server, services
+from trialbook_deploy.doctor import machine, models, server, services
 from trialbook_deploy.doctor.finding import Finding, fail, warn
 from trialbook_deploy.target import Target
 
@@ -13,7 +15,7 @@ CONNECT_SECONDS = 3.0
 
 async def examine(target: Target) -> list[Finding]:
     """Every check that can be made of a target, in the order of the report."""
-    findings = machine.check_machine(target.data_dir)
+    findings = [*machine.check_machine(target.data_dir), *models.check_models(os.environ)]
     if target.url is None and target.nats_url is None:
         text = f"no stack runs on {target.data_dir}"
         return [*findings, warn("stack", text, "Start one with `trialbook up`, or name one with --url and --nats-url.")]

@@ -8,6 +8,7 @@ import sys
 
 import uvicorn
 
+from trialbook.errors import Refusal
 from trialbook.process import settle
 from trialbook_gateway.app import create_app
 from trialbook_gateway.services import Services
@@ -51,11 +52,11 @@ def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
     try:
         settings = from_environment()
-    except ValueError as error:
+        running = server(settings)
+    except (ValueError, Refusal) as error:
         sys.stderr.write(f"trialbook gateway: {error}\n")
         return 2
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    running = server(settings)
     settle()
     running.run()
     return 0 if running.started else 1

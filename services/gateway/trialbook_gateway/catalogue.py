@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from trialbook.domain.versioned import Version
+from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
 from trialbook.queries import ItemView, LogPage, Page, SqlResult
 from trialbook.views import RunView
@@ -19,6 +20,8 @@ from trialbook_gateway.api import (
     files,
     health,
     live,
+    llm,
+    replays,
     run_artifacts,
     run_commands,
     run_parts,
@@ -32,12 +35,13 @@ from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router, asyncapi.router,
+    events.router, asyncapi.router, llm.router, replays.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, catalog.WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
+    Validation, llm.LlmView, llm.LlmUsage,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
-    RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn,
+    RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import msgspec
 from fastapi import Request
@@ -14,6 +15,7 @@ from trialbook.clock import Clock, SystemClock
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.handle import Handler
 from trialbook.ids import IdSource, UUIDv7Source, parse_slug
+from trialbook.llm import LlmSettings, llm_settings
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
@@ -56,8 +58,16 @@ class Caller(msgspec.Struct, frozen=True):
 class Services:
     """Connections, caches and adapters. ``start`` before and ``close`` after use."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, ids: IdSource | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+        llm: LlmSettings | None = None,
+    ) -> None:
+        """``llm`` defaults to the environment's. Raises ``Invalid`` when that cannot be read."""
         self.settings = settings
+        self.llm = llm_settings(os.environ) if llm is None else llm
         self.clock: Clock = clock or SystemClock()
         self.ids: IdSource = ids or UUIDv7Source()
         self.authenticator = Authenticator(settings.tokens)

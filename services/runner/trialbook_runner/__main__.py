@@ -8,6 +8,7 @@ import sys
 from functools import partial
 
 from trialbook.errors import Refusal
+from trialbook.llm.settings import PRICES_IN_WORKLOADS
 from trialbook_runner.execute.child import child_main
 from trialbook_runner.execute.zygote import start_zygote
 from trialbook_runner.registry import load_registry
@@ -24,6 +25,8 @@ def main() -> int:
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     ours = [name for name in THREAD_LIMITS if name not in os.environ]
     os.environ.update(dict.fromkeys(ours, "1"))
+    if prices := os.environ.get("TRIALBOOK_LLM_PRICES"):
+        os.environ[PRICES_IN_WORKLOADS] = prices
     registry = load_registry()
     for name in ours:
         del os.environ[name]

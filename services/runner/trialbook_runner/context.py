@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 import mimetypes
@@ -188,7 +189,18 @@ class RunContext:
         await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=record.response, info=info))
 
     async def _ask(self, op: EffectOp) -> Any:
-        return await self._channel.request(cast(AnyOp, op))  # the channel carries every operation alike
+        """The reply; one that is under way is waited for before a cancellation goes on, so that no record is lost."""
+        request = self._channel.request(cast(AnyOp, op))  # the channel carries every operation alike
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return await request
+        reply = asyncio.ensure_future(request)
+        try:
+            return await asyncio.shield(reply)
+        except asyncio.CancelledError:
+            await asyncio.wait({reply})
+            raise
 
     async def artifact(self, name: str, content: Path | bytes, *, media_type: str = "") -> str:
         """Store bytes as an artifact; returns the sha256."""

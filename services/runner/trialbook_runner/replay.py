@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from trialbook.domain.run import RunState
 from trialbook.envelope import AggregateId
 from trialbook.handle import Handler, Loaded
 from trialbook.ports import BlobStore
@@ -46,22 +47,31 @@ async def _divergence(
     error, state = verdict.error, original.state
     if error.get("code") == DIVERGED:
         return {"kind": "call", "key": error.get("key"), "difference": error.get("difference") or error.get("detail")}
-    if effects.missed is not None:
-        return {"kind": "call", "key": effects.missed, "difference": "no such call was recorded"}
+    difference = await _difference(verdict, state, blobs)
+    if difference is not None and effects.missed is not None:
+        # A call that was looked for in vain need not matter: a budget may have forbidden it in the original, too.
+        return {"kind": "call", "key": effects.missed, "difference": f"no such call was recorded; {difference[1]}"}
+    if difference is not None:
+        return {"kind": difference[0], "difference": difference[1]}
     if unused := sorted(state.effects.keys() - effects.used):
         text = f"{len(unused)} recorded calls were not made"
         return {"kind": "calls_not_made", "keys": unused[:SHOWN_KEYS], "difference": text}
+    return None
+
+
+async def _difference(verdict: Verdict, state: RunState, blobs: BlobStore) -> tuple[str, str] | None:
+    """Between the ends themselves: its kind and its description."""
+    error = verdict.error
     if verdict.status != state.status:
-        return {"kind": "verdict", "difference": f"the run {_ended(verdict.status, error)} instead of "
-                f"{_ended(state.status, state.error or {})}"}  # fmt: skip
+        old, new = _ended(state.status, state.error or {}), _ended(verdict.status, error)
+        return "verdict", f"the run {new} instead of {old}"
     if verdict.status == "failed":
-        names = ("code", "detail")
-        was, now = ({name: found.get(name) for name in names} for found in (state.error or {}, error))
+        was, now = ({name: found.get(name) for name in ("code", "detail")} for found in (state.error or {}, error))
         difference = first_difference(was, now)
-        return {"kind": "verdict", "difference": difference} if difference else None
-    was = await load_value(blobs, state.result, state.result_blob)
-    difference = first_difference(was, msgspec.json.decode(verdict.result), "result")
-    return {"kind": "result", "difference": difference} if difference else None
+        return ("verdict", difference) if difference else None
+    result = await load_value(blobs, state.result, state.result_blob)
+    difference = first_difference(result, msgspec.json.decode(verdict.result), "result")
+    return ("result", difference) if difference else None
 
 
 def _ended(status: str, error: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 No provider's client is imported before its first call.
 """
 
+from trialbook.llm.usage import Usage
 from trialbook_runner.llm.accounting import Budget, BudgetExceeded, Meter
 from trialbook_runner.llm.caller import Caller, Mode
 from trialbook_runner.llm.deciding import Decider
@@ -10,7 +11,7 @@ from trialbook_runner.llm.effects import ContextEffects, Divergence, Effect, Eff
 from trialbook_runner.llm.errors import CallFailed, DecisionFailed
 from trialbook_runner.llm.prices import Prices, load_prices
 from trialbook_runner.llm.providers import Providers
-from trialbook_runner.llm.requests import ChatMessage, Completion, Options, Request, Usage
+from trialbook_runner.llm.requests import ChatMessage, Completion, Options, Request
 
 __all__ = [
     "Budget",

@@ -1,4 +1,4 @@
-"""What a run's calls cost: per run, per agent and per model, and the budgets that stop it."""
+"""The budgets that stop a run, beside what its calls cost."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from trialbook.llm.usage import Accounts
 from trialbook.workload import Failure
-from trialbook_runner.llm.requests import Usage
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,60 +25,11 @@ class BudgetExceeded(Failure):
         super().__init__("llm_budget_exceeded", detail, retryable=False, **extra)
 
 
-class Tally(msgspec.Struct, kw_only=True):
-    """Sums. ``cost_usd`` is None as soon as one call has no known price; ``known_cost_usd`` sums the others."""
-
-    calls: int = 0
-    failed_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    unpriced_calls: int = 0
-    known_cost_usd: float = 0.0
-    duration_ms: float = 0.0
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output."""
-        return self.input_tokens + self.output_tokens
-
-    @property
-    def cost_usd(self) -> float | None:
-        """The cost, or None when a part of it is unknown."""
-        return None if self.unpriced_calls else round(self.known_cost_usd, 10)
-
-    def add(self, usage: Usage | None, cost_usd: float | None, duration_ms: float) -> None:
-        """Count one call; without ``usage`` it failed, which costs nothing."""
-        self.calls += 1
-        self.duration_ms += duration_ms
-        if usage is None:
-            self.failed_calls += 1
-            return
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cached_tokens += usage.cached_tokens
-        self.reasoning_tokens += usage.reasoning_tokens
-        if cost_usd is None:
-            self.unpriced_calls += 1
-        else:
-            self.known_cost_usd += cost_usd
-
-    def report(self) -> dict[str, Any]:
-        """JSON-able sums."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        # Rounded, because sums of floats depend on the order in which calls ended.
-        sums = {"known_cost_usd": round(self.known_cost_usd, 10), "duration_ms": round(self.duration_ms, 3)}
-        return plain | sums | {"total_tokens": self.total_tokens, "cost_usd": self.cost_usd}
-
-
-class Meter:
-    """The accounts of one run."""
+class Meter(Accounts):
+    """The accounts of one run and the budget that they must not exceed."""
 
     def __init__(self, budget: Budget | None = None) -> None:
-        self.total = Tally()
-        self.by_agent: dict[str, Tally] = {}
-        self.by_model: dict[tuple[str, str], Tally] = {}
+        super().__init__()
         self._budget = budget or Budget()
 
     @property
@@ -95,26 +46,3 @@ class Meter:
         if limit is not None and self.total.known_cost_usd >= limit:
             spent = round(self.total.known_cost_usd, 6)
             raise BudgetExceeded(f"{spent:g} USD of max_cost {limit:g} are spent", spent=spent, max_cost=limit)
-
-    def add(
-        self, agent: str, provider: str, model: str, usage: Usage | None, cost_usd: float | None, duration_ms: float
-    ) -> None:
-        """Count one call, made or taken from the record."""
-        tallies = (
-            self.total,
-            self.by_agent.setdefault(agent, Tally()),
-            self.by_model.setdefault((provider, model), Tally()),
-        )
-        for tally in tallies:
-            tally.add(usage, cost_usd, duration_ms)
-
-    def report(self) -> dict[str, Any]:
-        """JSON-able: ``total``, ``agents`` by id and ``models`` as a list, sorted."""
-        return {
-            "total": self.total.report(),
-            "agents": {agent: tally.report() for agent, tally in sorted(self.by_agent.items())},
-            "models": [
-                {"provider": provider, "model": model, **tally.report()}
-                for (provider, model), tally in sorted(self.by_model.items())
-            ],
-        }

@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from trialbook.errors import Invalid
-from trialbook_runner.llm.requests import Usage
+from trialbook.llm.usage import Usage
 
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest|preview-\d{2}-\d{2}|\d{3})$")
 MILLION = 1_000_000
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """US dollars per million tokens, as published at ``source`` on the day ``as_of``.
+    """US dollars per million tokens, as the provider itself published them at ``source``, not before the day ``as_of``.
 
     ``up_to_input_tokens``: the price holds for prompts of at most that length.
     """

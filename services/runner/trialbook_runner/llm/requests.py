@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from trialbook.llm.settings import Effort, LlmSettings
+from trialbook.llm.usage import Usage
 
 Role = Literal["system", "user", "assistant"]
 Output = Literal["text", "schema", "json_text"]
@@ -50,20 +51,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """SHA-256 (hex) over the canonical JSON."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens. ``input_tokens`` includes the cached ones, ``output_tokens`` those spent on reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output."""
-        return self.input_tokens + self.output_tokens
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,13 +14,16 @@ from trialbook import workload as as_workload
 from trialbook.errors import Refusal
 from trialbook.workload import Cancelled, Failure
 from trialbook_marketplace.analytics import analyse
-from trialbook_marketplace.config import ExperimentConfig, check_new_name
+from trialbook_marketplace.config import MODEL_POLICY, ExperimentConfig, check_new_name
 from trialbook_marketplace.datasets import bundled_root, load_dataset, resolve_dataset
 from trialbook_marketplace.experiment import Outcome, run_experiment
 from trialbook_marketplace.export import ExportFailed, export_filename, export_sqlite
+from trialbook_marketplace.llm import LlmPolicies
 from trialbook_marketplace.models import Dataset, from_snapshot
 from trialbook_marketplace.rows import History
+from trialbook_runner.llm.marketplace import StoppedByModel
 from trialbook_runner.workloads.marketplace_io import HISTORY, ContextClock, ContextControl, ContextIds, Recorder, pack
+from trialbook_runner.workloads.marketplace_llm import opened
 
 SQLITE = "application/vnd.sqlite3"
 LENGTHY = ("customer_summaries", "business_summaries", "proposal_errors")
@@ -40,8 +43,21 @@ class Params(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     customer_policy: str = "cheapest_with_amenities"
     business_policy: str = "rule_based"
     seed: int | None = None
+    llm_provider: str | None = None
+    llm_model: str | None = None
+    llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    llm_reasoning_effort: str | int | None = None
+    """minimal, low, medium, high or a number of tokens."""
+    llm_max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Per answer."""
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Budget of the run: input and output tokens of all calls together."""
+    max_cost: Annotated[float, Meta(gt=0)] | None = None
+    """Budget of the run in US dollars; refused for models without a known price."""
     export_sqlite: bool = False
     export_filename: str | None = None
+    dataset_snapshot: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    """sha256 of a stored dataset snapshot, where there is no input (in sweeps)."""
     dataset_path: str = ""
     """Where the dataset was read; recorded only."""
     dataset_digest: str = ""
@@ -55,33 +71,57 @@ class Params(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     "marketplace",
     params=Params,
     title="Marketplace experiment",
-    description="Customers search, negotiate with and pay businesses of a dataset; rule-based agents, no LLM.",
+    description="Customers search, negotiate with and pay businesses of a dataset; agents follow rules or ask a model.",
     isolation="process",
     timeout_s=3600.0,
 )
 async def workload(ctx: Context, params: Params) -> dict[str, Any]:
     """Run an experiment; returns the analysis without its lists, which are in the artifact ``analytics.json``."""
-    dataset = _dataset(ctx, params)
+    dataset = await _dataset(ctx, params)
     config = _config(ctx, params)
     recorder = Recorder(ctx)
     ctx.progress(0, len(dataset.customers), unit="customers")
+    if MODEL_POLICY not in (config.customer_policy, config.business_policy):
+        await _experiment(ctx, config, dataset, recorder, None)
+        usage = None
+    else:
+        async with opened(ctx, params, config, dataset, ContextClock(ctx)) as models:
+            try:
+                await _experiment(ctx, config, dataset, recorder, models.policies)
+            finally:
+                usage = await models.account(ctx)
+    if params.export_sqlite:
+        await _export(ctx, params, config.experiment_name, recorder.history)
+    found = await _analysis(ctx, recorder.history)
+    return found if usage is None else {**found, "llm_usage": usage}
+
+
+async def _experiment(
+    ctx: Context, config: ExperimentConfig, dataset: Dataset, recorder: Recorder, policies: LlmPolicies | None
+) -> None:
+    """Execute, and store the history however it ends. Raises ``Failure`` and ``Cancelled``."""
+    ids = ContextIds((await ctx.effect_source()).run)
+    ended: Outcome | Failure
     try:
-        outcome = await run_experiment(
-            config, dataset, recorder, ContextClock(ctx), ContextIds(ctx), ContextControl(ctx)
-        )
+        ended = await run_experiment(config, dataset, recorder, ContextClock(ctx), ids, ContextControl(ctx), policies)
+    except StoppedByModel as stop:
+        ended = stop.failure
     except Refusal as refusal:
         raise Failure(refusal.code, refusal.detail, retryable=False) from refusal
     ctx.check()
     await ctx.artifact(HISTORY, await asyncio.to_thread(pack, recorder.history), media_type="application/gzip")
-    _verdict(outcome)
-    if params.export_sqlite:
-        await _export(ctx, params, config.experiment_name, recorder.history)
-    return await _analysis(ctx, recorder.history)
+    if isinstance(ended, Failure):
+        raise ended
+    _verdict(ended)
 
 
-def _dataset(ctx: Context, params: Params) -> Dataset:
+async def _dataset(ctx: Context, params: Params) -> Dataset:
+    snapshot = ctx.inputs.get("dataset")
+    if snapshot is None and params.dataset_snapshot:
+        snapshot = ctx.workdir / "dataset.json"
+        await ctx.fetch(params.dataset_snapshot, snapshot)
     try:
-        if (snapshot := ctx.inputs.get("dataset")) is not None:
+        if snapshot is not None:
             dataset = from_snapshot(msgspec.json.decode(snapshot.read_bytes()))
         else:
             dataset = load_dataset(resolve_dataset(params.dataset, [bundled_root()]))

@@ -11,6 +11,7 @@ import msgspec
 
 from trialbook import Context
 from trialbook.clock import SystemClock
+from trialbook.ids import derived_id
 from trialbook_marketplace.rows import History, Row
 
 HISTORY = "history.ndjson.gz"
@@ -53,14 +54,16 @@ class ContextClock(SystemClock):
 
 
 class ContextIds:
-    """The context's ids for the library."""
+    """Ids for the library: the same in every attempt and in a replay, where ``run`` is the original."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._last = 0
 
     def new(self) -> str:
-        """A fresh id."""
-        return self._ctx.new_id()
+        """The next id."""
+        self._last += 1
+        return derived_id(self._run, "marketplace", str(self._last))
 
 
 class ContextControl:

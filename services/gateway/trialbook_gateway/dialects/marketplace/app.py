@@ -15,7 +15,7 @@ from trialbook_gateway.dialects.marketplace.datasets import Datasets
 from trialbook_gateway.dialects.marketplace.history import Histories
 from trialbook_gateway.dialects.marketplace.launch import Launcher
 from trialbook_gateway.dialects.marketplace.parts import Parts
-from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live
+from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live, models
 from trialbook_gateway.dialects.marketplace.settings import marketplace_settings
 from trialbook_gateway.dialects.shapes import plain
 from trialbook_gateway.limits import BodyLimit
@@ -60,11 +60,11 @@ def create_app(services: Services) -> FastAPI:
     known = Datasets(settings)
     app.state.services = services
     app.state.parts = Parts(
-        datasets=known, launcher=Launcher(services, settings, known),
+        datasets=known, launcher=Launcher(services, known),
         histories=Histories(services, settings.concurrent_reads),
     )  # fmt: skip
     errors.install(app)
-    for router in (documented.router, live.router, datasets.router, beyond.router):
+    for router in (documented.router, live.router, datasets.router, beyond.router, models.router):
         app.include_router(router)
     return app
 

@@ -16,14 +16,15 @@ from trialbook_gateway.dialects.marketplace import datasets
 from trialbook_gateway.dialects.marketplace.datasets import Datasets, Snapshot
 from trialbook_gateway.dialects.marketplace.errors import bad_request
 from trialbook_gateway.dialects.marketplace.experiments import DIALECT, LABEL, SCOPE
-from trialbook_gateway.dialects.marketplace.policies import check_model, policies_of
+from trialbook_gateway.dialects.marketplace.policies import choice_of
 from trialbook_gateway.dialects.marketplace.schemas import ExperimentRequest
-from trialbook_gateway.dialects.marketplace.settings import MarketplaceSettings
 from trialbook_gateway.idempotency import Idempotency, identify, same_request
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.services import Caller, Services
 from trialbook_marketplace.config import ExperimentConfig, check_config, check_new_name, default_name
 from trialbook_marketplace.export import export_filename
+from trialbook_marketplace.llm import Choice
+from trialbook_marketplace.llm.choice import RULES
 
 WORKLOAD = "marketplace"
 ROUTE = "marketplace.experiments.create"
@@ -35,13 +36,14 @@ _RECORDED = (
     "postgres_host", "postgres_port", "postgres_password", "db_pool_min_size", "db_pool_max_size", "server_host",
     "server_port", "export_dir", "override", "llm_provider", "llm_model",
 )  # fmt: skip
+_WISHES = ("llm_temperature", "llm_reasoning_effort", "llm_max_tokens", "max_tokens", "max_cost")
 
 
 class Launcher:
     """Turns requests into runs."""
 
-    def __init__(self, services: Services, settings: MarketplaceSettings, known: Datasets) -> None:
-        self._services, self._settings, self._datasets = services, settings, known
+    def __init__(self, services: Services, known: Datasets) -> None:
+        self._services, self._datasets = services, known
         self._last_ms = 0
 
     async def launch(self, caller: Caller, request: Request, body: ExperimentRequest) -> str:
@@ -50,9 +52,9 @@ class Launcher:
         asked = identify(request, caller.workspace, caller.principal.actor, ROUTE, body.model_dump(), new_id)
         if asked.keyed and (first := await self._first(caller, asked)) is not None:
             return first
-        snapshot, config = await self._checked(body)
+        snapshot, config, choice = await self._checked(body)
         sha256 = await datasets.store(snapshot, self._services.blobs)
-        spec = _spec(self._services, body, config, snapshot, sha256)
+        spec = _with_models(_spec(self._services, body, config, snapshot, sha256), body, choice)
         if body.experiment_name:
             await self._named(caller, asked, spec, override=body.override)
             return config.experiment_name
@@ -87,19 +89,20 @@ class Launcher:
         same_request(state.digest, asked, aggregate)
         return str(state.order.name)
 
-    async def _checked(self, body: ExperimentRequest) -> tuple[Snapshot, ExperimentConfig]:
+    async def _checked(self, body: ExperimentRequest) -> tuple[Snapshot, ExperimentConfig, Choice]:
         try:
             if body.experiment_name:
                 check_new_name(body.experiment_name)
             snapshot = await self._datasets.snapshot(body.dataset)
             config = _config(body, snapshot, self._services.clock.unix_us() // 1000)
             check_config(config)
-            check_model(body, policies_of(body), self._settings)
+            choice = choice_of(body, self._services.llm)
             if body.export_filename:
                 export_filename(body.export_filename, config.experiment_name)
         except Refusal as refusal:
             raise bad_request(refusal) from None
-        return snapshot, config
+        policies = {"customer_policy": choice.customer_policy, "business_policy": choice.business_policy}
+        return snapshot, msgspec.structs.replace(config, **policies), choice
 
     async def _automatic(self, caller: Caller, asked: Idempotency, spec: RunSpec, counts: tuple[int, int]) -> str:
         """Take the first free name, counting up the milliseconds in it."""
@@ -184,7 +187,8 @@ def _exists(name: str) -> Refusal:
 
 
 def _config(body: ExperimentRequest, snapshot: Snapshot, epoch_ms: int) -> ExperimentConfig:
-    customer, business = policies_of(body)
+    # Unnamed policies are chosen after everything else was checked.
+    customer, business = body.customer_policy or RULES[0], body.business_policy or RULES[1]
     return ExperimentConfig(
         experiment_name=body.experiment_name or default_name(snapshot.customers, snapshot.businesses, epoch_ms),
         search_algorithm=body.search_algorithm, search_bandwidth=body.search_bandwidth,
@@ -212,6 +216,15 @@ def _spec(
         pool=announced.pool if announced else "default", timeout_s=announced.timeout_s if announced else None,
         inputs={"dataset": sha256}, dialect=DIALECT, extra={"request": {**recorded, "postgres_password": MASK}},
     )  # fmt: skip
+
+
+def _with_models(spec: RunSpec, body: ExperimentRequest, choice: Choice) -> RunSpec:
+    """The order with its provider, model and budgets, which are recorded with the run."""
+    wishes = {name: value for name in _WISHES if (value := getattr(body, name)) is not None}
+    if choice.provider is None or choice.model is None:
+        return spec
+    models = {"llm_provider": choice.provider, "llm_model": choice.model}
+    return msgspec.structs.replace(spec, params={**spec.params, **wishes, **models}, labels={**spec.labels, **models})
 
 
 def _renamed(spec: RunSpec, name: str) -> RunSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -55,7 +55,16 @@ class ExperimentRequest(BaseModel):
     business_policy: Text | None = None
     seed: int = Field(0, ge=-INT64, le=INT64)
     llm_provider: Text | None = None
-    llm_model: Text | None = None
+    llm_model: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+    llm_temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    llm_reasoning_effort: Literal["minimal", "low", "medium", "high"] | Annotated[int, Field(ge=0, le=10**7)] | None = (
+        None
+    )
+    llm_max_tokens: Annotated[int, Field(ge=1, le=10**7, description="Per answer.")] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=INT64, description="All calls together; more ends the run.")] | None = (
+        None
+    )
+    max_cost: Annotated[float, Field(gt=0, description="US dollars of all calls; more ends the run.")] | None = None
 
 
 class ExperimentStatus(BaseModel):

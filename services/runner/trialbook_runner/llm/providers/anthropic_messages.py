@@ -8,9 +8,10 @@ from typing import Any
 import anthropic
 
 from trialbook.llm import LlmSettings, ProviderSettings
+from trialbook.llm.usage import Usage
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.wall import behind_wall, http_client
-from trialbook_runner.llm.requests import Completion, OnText, Request, Usage
+from trialbook_runner.llm.requests import Completion, OnText, Request
 from trialbook_runner.llm.schemas import inlined
 
 
@@ -32,7 +33,8 @@ class AnthropicMessages:
         elif isinstance(budget, int) and budget > 0:
             arguments["thinking"] = {"type": "enabled", "budget_tokens": budget}
         if request.temperature is not None:
-            arguments["temperature"] = request.temperature
+            # Of the interface, but no longer among the client's parameters.
+            arguments["extra_body"] = {"temperature": request.temperature}
         return arguments
 
     async def complete(self, request: Request, on_text: OnText | None = None) -> Completion:

@@ -8,9 +8,10 @@ from google import genai
 from google.genai import types
 
 from trialbook.llm import LlmSettings, ProviderSettings
+from trialbook.llm.usage import Usage
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.wall import behind_wall, http_client
-from trialbook_runner.llm.requests import Completion, OnText, Request, Usage
+from trialbook_runner.llm.requests import Completion, OnText, Request
 from trialbook_runner.llm.schemas import for_gemini
 
 WITHHELD = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"}

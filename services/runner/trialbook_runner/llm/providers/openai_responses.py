@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from trialbook.llm import LlmSettings, ProviderSettings
+from trialbook.llm.usage import Usage
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.openai_client import make_client, sent_effort, sent_temperature
 from trialbook_runner.llm.providers.wall import behind_wall
-from trialbook_runner.llm.requests import Completion, OnText, Request, Usage
+from trialbook_runner.llm.requests import Completion, OnText, Request
 from trialbook_runner.llm.schemas import strict
 
 
