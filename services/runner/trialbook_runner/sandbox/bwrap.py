@@ -42,16 +42,27 @@ def arguments(
     line += ["--hostname", "sandbox", "--chdir", "/", "--info-fd", str(fds.info), "--seccomp", str(fds.seccomp)]
     for directory in parents([*system.trees, "/proc", "/dev", BOX, *TMPFS[:1]]):
         line += ["--perms", "0755", "--dir", directory]
+    hidden = [tree for tree in system.trees if _within(tree, TMPFS)]  # an installation below /tmp
     for tree in system.trees:
-        line += ["--ro-bind", tree, tree]
+        if tree not in hidden:
+            line += ["--ro-bind", tree, tree]
     for link, target in system.links.items():
         line += ["--symlink", target, link]
     line += [*(["--proc", "/proc"] if proc else []), "--dev", "/dev"]
     for place in TMPFS:
         line += ["--perms", "1777", "--size", str(hard_bytes(limits.tmp_bytes)), "--tmpfs", place]
+    for directory in parents(hidden):
+        if _within(directory, TMPFS):
+            line += ["--perms", "0755", "--dir", directory]
+    for tree in hidden:
+        line += ["--ro-bind", tree, tree]
     line += ["--perms", "0700", "--size", str(hard_bytes(limits.disk_bytes)), "--tmpfs", BOX]
     line += _inputs(inputs, fds.files)
     return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+
+def _within(path: str, places: tuple[str, ...]) -> bool:
+    return any(path.startswith(place + "/") for place in places)
 
 
 def _inputs(inputs: Mapping[str, Path], files: Mapping[str, int]) -> list[str]:
