@@ -15,7 +15,8 @@ import pytest
 
 from tests.security.sandbox.conftest import HOSTILE, MIB, SMALL, Ran
 
-pytestmark = pytest.mark.integration
+# One group: a test that looks for survivors must not see the programs of another.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox")]
 Hostile = Callable[..., Awaitable[Ran]]
 
 
