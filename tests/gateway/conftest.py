@@ -83,7 +83,12 @@ class Site:
         self.nats.kill()
 
 
-ENV = {"TRIALBOOK_MAX_UPLOAD_BYTES": "3000000", "TRIALBOOK_MAX_BODY_BYTES": "400000", "TRIALBOOK_LOG_LEVEL": "warning"}
+ENV = {
+    "TRIALBOOK_MAX_UPLOAD_BYTES": "3000000",
+    "TRIALBOOK_MAX_BODY_BYTES": "400000",
+    "TRIALBOOK_LOG_LEVEL": "warning",
+    "TRIALBOOK_BODY_IDLE_S": "2",
+}
 
 
 @pytest.fixture(scope="package")

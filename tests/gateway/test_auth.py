@@ -49,6 +49,27 @@ async def test_tokens_open_their_workspaces(guarded: Site) -> None:
 
 
 @pytest.mark.integration
+async def test_a_digest_opens_nothing_of_another_workspace(guarded: Site) -> None:
+    async with httpx.AsyncClient(base_url=guarded.url, timeout=20) as http:
+        alice, bob = bearer("alice-secret"), bearer("bob-secret-1")
+        await http.post("/v1/workspaces", json={"id": "other"}, headers=alice)
+        theirs = await http.post("/v1/files?name=a", content=b"of main alone", headers=alice)
+        sha256 = theirs.json()["data"]["sha256"]
+        dataset = await http.post("/v1/datasets?workspace=other", json={"name": "d"}, headers=bob)
+        path = f"{dataset.headers['location']}/versions?workspace=other"
+        version = {"files": {"a": sha256}}
+        refused = await http.post(path, json=version, headers=bob)
+        assert (refused.status_code, refused.json()["code"]) == (422, "input_not_found")
+        assert (await http.post(path, json=version, headers=alice)).status_code == 201  # who may read both
+        own = {"files": {"b": sha256}}
+        assert (await http.post(path, json=own, headers=bob)).status_code == 201  # it is in this workspace now
+        mine = await http.post("/v1/files?name=m&workspace=other", content=b"of other", headers=bob)
+        own = {"files": {"c": mine.json()["data"]["sha256"]}}
+        assert (await http.post(path, json=own, headers=bob)).status_code == 201
+        assert (await http.patch("/v1/workspaces/other", json={"title": "mine"}, headers=bob)).status_code == 403
+
+
+@pytest.mark.integration
 async def test_a_websocket_brings_its_token_in_one_of_three_ways(guarded: Site) -> None:
     address = f"{guarded.url.replace('http', 'ws', 1)}/v1/runs/{'0' * 32}/ws"
     ways = [
@@ -65,6 +86,9 @@ async def test_a_websocket_brings_its_token_in_one_of_three_ways(guarded: Site) 
 
 
 def test_settings_name_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="TRIALBOOK_LOG_LEVEL: 'loud' is none of debug, info"):
+        from_environment({"TRIALBOOK_LOG_LEVEL": "loud"})
+    assert from_environment({"TRIALBOOK_LOG_LEVEL": "WARNING"}).log_level == "warning"
     assert parse_tokens(TOKENS)[1].workspaces == {"room", "other"}
     for variable, value in (
         ("TRIALBOOK_API_TOKENS", "nocolon"),

@@ -4,6 +4,8 @@ import asyncio
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.gateway.actor import Actor
 from tests.gateway.conftest import Site
@@ -107,3 +109,37 @@ async def test_health_and_index(http: httpx.AsyncClient) -> None:
     assert union["sessions"][0]["id"] == "main"
     for link in (await http.get("/v1")).json()["links"].values():
         assert (await http.get(link)).status_code in (200, 405, 422), link
+
+
+async def test_head_is_get_without_a_body(http: httpx.AsyncClient) -> None:
+    file = (await http.post("/v1/files?name=a", content=b"x" * 300_000)).headers["location"]
+    run = (await http.post("/v1/runs", json={"workload": "probe", "start": False})).headers["location"]
+    for path in ("/v1/runs", run, f"{file}/content", "/health", "/marketplace/api/settings", "/api/settings"):
+        told, shown = await http.head(path), await http.get(path)
+        assert (told.status_code, told.content) == (200, b""), path
+        assert told.headers["content-type"] == shown.headers["content-type"]
+        assert told.headers.get("etag") == shown.headers.get("etag")
+    assert (await http.head(f"{file}/content", headers={"Range": "bytes=0-4"})).headers["content-length"] == "5"
+    async with asyncio.timeout(5):  # a stream without an end has a head
+        assert (await http.head(f"{run}/stream")).headers["content-type"].startswith("text/event-stream")
+    assert (await http.head("/v1/sql")).status_code == 405
+    assert 'method="HEAD",route="/v1/runs/{run}",status="200"' in (await http.get("/metrics")).text
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(site: Site) -> None:
+    for path in ("/v1/runs", "/v1/files?name=a", "/api/experiments"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+        writer.write(head.encode())
+        async with asyncio.timeout(8):
+            reply = await reader.read()  # to the end: the connection is closed
+        assert reply.startswith(b"HTTP/1.1 408 "), path
+        writer.close()
+
+
+async def test_a_websocket_at_no_path_is_a_problem(site: Site) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"{site.url.replace('http', 'ws', 1)}/v1/nothing"):
+            pass
+    assert refused.value.response.status_code == 404
+    assert refused.value.response.headers["content-type"] == "application/problem+json"

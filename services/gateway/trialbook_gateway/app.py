@@ -14,6 +14,7 @@ from trialbook_gateway import health, openapi, problems
 from trialbook_gateway.auth import Guard
 from trialbook_gateway.catalogue import BODIES, ROUTERS, VIEWS
 from trialbook_gateway.dialects import mount_dialects
+from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
 from trialbook_gateway.idempotency import HEADER as IDEMPOTENCY_KEY
 from trialbook_gateway.idempotency import REPLAYED
@@ -74,6 +75,7 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
             )
         )  # fmt: skip
     stack.append(Middleware(Guard, authenticator=services.authenticator, prefix="/v1"))
-    stack.append(Middleware(BodyLimit, max_bytes=max_bytes))
+    stack.append(Middleware(BodyLimit, max_bytes=max_bytes, idle_s=settings.body_idle_s))
+    stack.append(Middleware(Heads))
     stack.append(Middleware(HotPaths))
     return stack

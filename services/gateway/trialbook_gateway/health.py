@@ -14,6 +14,7 @@ from trialbook_gateway.services import Services
 
 VERSION = version("trialbook")
 PROJECTOR_TIMEOUT_S = 1.0
+RETRY_AFTER_S = 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def http_status(self) -> int:
         """200, or 503 when unhealthy."""
         return 503 if self.status == "unhealthy" else 200
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """``Retry-After`` when unhealthy: every part comes back by itself."""
+        return {"Retry-After": str(RETRY_AFTER_S)} if self.status == "unhealthy" else {}
 
 
 async def report(services: Services) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.responses import Response
@@ -12,11 +13,18 @@ from trialbook_gateway.problems import HttpRefusal, problem
 
 Render = Callable[[Scope, Refusal], Response]
 MAX_QUERY_BYTES = 16 * 1024
+IDLE_S = 30.0
 
 
 def too_large(max_bytes: int) -> HttpRefusal:
     """The refusal of a body."""
     return HttpRefusal(413, "body_too_large", f"At most {max_bytes} bytes are accepted here.", max_bytes=max_bytes)
+
+
+def too_slow(idle_s: float) -> HttpRefusal:
+    """The refusal of a body that does not come; the connection is closed, so that nobody can hold many."""
+    detail = f"Nothing more of the body came for {idle_s:g} s."
+    return HttpRefusal(408, "body_timeout", detail, {"Connection": "close"})
 
 
 def fault_of_url(scope: Scope) -> HttpRefusal | None:
@@ -29,10 +37,15 @@ def fault_of_url(scope: Scope) -> HttpRefusal | None:
 
 
 class BodyLimit:
-    """Refuses bodies over ``max_bytes(scope)`` bytes; ``render`` gives the refusal the shape of its API."""
+    """Refuses bodies over ``max_bytes(scope)`` bytes, and those of which nothing comes for ``idle_s`` seconds.
 
-    def __init__(self, app: ASGIApp, max_bytes: Callable[[Scope], int], render: Render = problem) -> None:
-        self._app, self._max_bytes, self._render = app, max_bytes, render
+    ``render`` gives the refusal the shape of its API.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_bytes: Callable[[Scope], int], render: Render = problem, idle_s: float = IDLE_S
+    ) -> None:
+        self._app, self._max_bytes, self._render, self._idle_s = app, max_bytes, render, idle_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -44,11 +57,18 @@ class BodyLimit:
         if fault is not None:
             await self._render(scope, fault)(scope, receive, send)
             return
-        received = 0
+        received, complete = 0, False
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    message = await receive()
+            except TimeoutError:
+                raise too_slow(self._idle_s) from None
+            complete = not message.get("more_body", False)
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > limit:

@@ -18,7 +18,8 @@ REF = "#/components/schemas/{name}"
 REASONS = {
     200: "OK", 201: "Created", 202: "Accepted; it will happen soon", 204: "Done", 206: "The range asked for",
     304: "Not modified", 400: "Unreadable request", 401: "No or unknown token", 403: "Not allowed for this token",
-    404: "Not found", 406: "No acceptable form", 409: "The state does not allow it", 412: "If-Match did not hold",
+    404: "Not found", 406: "No acceptable form", 408: "The body did not come",
+    409: "The state does not allow it", 412: "If-Match did not hold",
     413: "Too large", 414: "Query too long", 415: "Unsupported media type", 416: "Range not satisfiable",
     422: "Invalid request", 500: "Our fault", 503: "Not available now", 504: "No answer in time",
 }  # fmt: skip
@@ -99,7 +100,9 @@ def operation(
         if body is not None:
             media_types["application/json"] = {"schema": ref(body)}
         extra["requestBody"] = {"required": body_required, "content": media_types}
-        responses[415] = {"description": REASONS[415], "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM_REF}}}
+        for status in (408, 415):
+            content_ = {problems.MEDIA_TYPE: {"schema": _PROBLEM_REF}}
+            responses[status] = {"description": REASONS[status], "content": content_}
     if parameters:
         extra["parameters"] = list(parameters)
     return {

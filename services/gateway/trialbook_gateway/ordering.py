@@ -16,6 +16,7 @@ from trialbook.handle import Loaded, Outcome, fresh
 from trialbook.ids import derived_id
 from trialbook.presence import WorkloadInfo
 from trialbook_gateway import replies
+from trialbook_gateway.belongings import may_refer_to
 from trialbook_gateway.idempotency import Idempotency, same_request
 from trialbook_gateway.schemas.runs import RunCreate, SweepIn
 from trialbook_gateway.services import Caller, Services
@@ -109,6 +110,8 @@ async def _inputs(services: Services, caller: Caller, asked: dict[str, str]) -> 
         if len(reference) == 32:
             file = (await services.handler.load(caller.aggregate("file", reference))).state
             sha256 = file.sha256 if file.exists and not file.deleted else ""
+        elif not await may_refer_to(services, caller, reference):
+            sha256 = ""
         if not sha256 or await services.blobs.stat(sha256) is None:
             raise Invalid("input_not_found", f"Input {name!r}: nothing is stored as {reference}; upload it first.")
         found[name] = sha256

@@ -21,7 +21,7 @@ STATUS = {
     "refused": 400, "invalid": 422, "unauthorized": 401, "forbidden": 403, "not_found": 404, "conflict": 409,
     "precondition_failed": 412, "too_large": 413, "rate_limited": 429, "unavailable": 503, "timed_out": 504,
 }  # fmt: skip
-_TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+_TITLES = {414: "URI Too Long", 413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _RESERVED = frozenset({"type", "title", "status", "detail", "code", "request_id"})
 _SHOWN = 200
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 MIB = 1024 * 1024
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: int = 1024 * MIB
     max_params_bytes: int = 256 * 1024
     """Parameters of one run as JSON: they stand in a fact, which must stay well under a NATS message."""
+    body_idle_s: float = 30.0
+    """A request whose body stops coming for so long is refused."""
     max_wait_s: float = 60.0
     """Longest long-poll."""
     ask_timeout_s: float = 5.0
@@ -68,17 +71,25 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
+def parse_level(text: str) -> str:
+    """A log level in lower case. Raises ``ValueError`` for an unknown one."""
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"{text!r} is none of {', '.join(LOG_LEVELS)}.")
+    return text.lower()
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "TRIALBOOK_NATS_URL": ("nats_url", str), "TRIALBOOK_HOST": ("host", str), "TRIALBOOK_PORT": ("port", int),
-    "TRIALBOOK_LOG_LEVEL": ("log_level", str.lower), "TRIALBOOK_API_TOKENS": ("tokens", parse_tokens),
+    "TRIALBOOK_LOG_LEVEL": ("log_level", parse_level), "TRIALBOOK_API_TOKENS": ("tokens", parse_tokens),
     "TRIALBOOK_CORS_ORIGINS": ("cors_origins", _list), "TRIALBOOK_TRUSTED_PROXIES": ("trusted_proxies", _list),
     "TRIALBOOK_DEFAULT_WORKSPACE": ("default_workspace", str), "TRIALBOOK_MAX_BODY_BYTES": ("max_body_bytes", int),
     "TRIALBOOK_MAX_UPLOAD_BYTES": ("max_upload_bytes", int), "TRIALBOOK_MAX_PARAMS_BYTES": ("max_params_bytes", int),
-    "TRIALBOOK_MAX_WAIT_S": ("max_wait_s", float), "TRIALBOOK_ASK_TIMEOUT_S": ("ask_timeout_s", float),
+    "TRIALBOOK_BODY_IDLE_S": ("body_idle_s", float), "TRIALBOOK_MAX_WAIT_S": ("max_wait_s", float),
+    "TRIALBOOK_ASK_TIMEOUT_S": ("ask_timeout_s", float),
     "TRIALBOOK_MAX_SWEEP_CHILDREN": ("max_sweep_children", int), "TRIALBOOK_LIVE_LIFE_S": ("live_life_s", float),
     "TRIALBOOK_LIVE_KEEPALIVE_S": ("live_keepalive_s", float),
     "TRIALBOOK_LIVE_SEND_TIMEOUT_S": ("live_send_timeout_s", float),

@@ -16,6 +16,7 @@ from trialbook.queries import ItemView, Page
 from trialbook_gateway import replies
 from trialbook_gateway.api.items import item_page, item_view, live_state, view_of
 from trialbook_gateway.api.strict import StrictRoute
+from trialbook_gateway.belongings import may_refer_to
 from trialbook_gateway.idempotency import REPLAYED, Idempotency, command_id, identify, same_request
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation, ref
 from trialbook_gateway.ordering import name_aggregate
@@ -95,6 +96,8 @@ async def _stored(services: Services, caller: Caller, files: dict[str, str]) -> 
         if len(reference) == 32:
             file = (await services.handler.load(caller.aggregate("file", reference))).state
             sha256, media_type = (file.sha256, file.media_type) if file.exists and not file.deleted else ("", "")
+        elif not await may_refer_to(services, caller, reference):
+            sha256 = ""
         stored = await services.blobs.stat(sha256) if sha256 else None
         if stored is None:
             raise Invalid("input_not_found", f"File {name!r}: nothing is stored as {reference}; upload it first.")

@@ -105,6 +105,7 @@ async def rename(request: Request, workspace_id: Id, _: NoParameters) -> Respons
     services = services_of(request)
     body = await read_model(request, WorkspaceRename)
     caller = await services.caller_in(request, workspace_id)
+    caller.principal.may_administer()
     outcome = await services.handler.handle(aggregate(workspace_id), domain.Rename(title=body.title), caller.meta)
     services.workspaces.applied(workspace_id, outcome)
     return replies.json(_view(workspace_id, outcome.state), headers={replies.SEQUENCE: str(outcome.sequence)})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from urllib.parse import unquote_plus
 
-_SECRET = re.compile(r"(?i)([?&](?:password|token)=)[^&\s]*")
+_PARAMETER = re.compile(r"([?&]([^=&\s]*)=)[^&\s\"]*")
+_SECRET = frozenset({"password", "token"})
 _LOGGERS = ("uvicorn.error", "uvicorn.access")
 
 
@@ -20,7 +22,12 @@ class MaskSecrets(logging.Filter):
 
 
 def _masked(argument: object) -> object:
-    return _SECRET.sub(r"\1***", argument) if isinstance(argument, str) else argument
+    return _PARAMETER.sub(_hidden, argument) if isinstance(argument, str) else argument
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """Names are compared as the parser reads them: ``%74oken`` is ``token``."""
+    return f"{found[1]}***" if unquote_plus(found[2]).lower() in _SECRET else found[0]
 
 
 def mask_server_logs() -> None:

@@ -40,7 +40,7 @@ def add_root_routes(app: FastAPI, dialects: Sequence[Dialect], at_root: Sequence
         for dialect in dialects:
             if dialect.health is not None:
                 body.update(await dialect.health())
-        return replies.json(body, found.http_status)
+        return replies.json(body, found.http_status, found.headers)
 
     count = len(app.router.routes)
     described = operation(ok={200: _JSON, 503: _JSON})

@@ -47,6 +47,9 @@ class RootRouter:
         if first in self._dialects:
             scope["root_path"] = scope.get("root_path", "") + "/" + first
             await self._dialects[first].app(scope, receive, send)
+        elif first == "v1" and scope["type"] == "websocket":
+            missing = NotFound("route_not_found", "There is no WebSocket at this path.")
+            await _reply(problem(scope, missing), scope, receive, send)
         elif first == "v1":
             await self._native(scope, receive, send)
         elif self._sole is not None:

@@ -34,6 +34,8 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Refusal):  # of the limits, met while the framework read the body
+            return plain(request.scope, error.__cause__)
         refusal = HttpRefusal(error.status_code, "http", str(error.detail), dict(error.headers or {}))
         return plain(request.scope, refusal)
 
