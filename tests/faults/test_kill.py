@@ -13,7 +13,7 @@ from tests.faults.load import Api, audit, ledger
 from trialbook.domain.run import events as e
 from trialbook_deploy.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("faults"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 LEASE_S = 2.0
 ENV = {"TRIALBOOK_LEASE_S": str(LEASE_S)}
 COUNTING = "import time\nfor i in range({n}):\n    print('line', i, flush=True)\n    time.sleep({pause})\n"

@@ -14,8 +14,7 @@ from trialbook.blobs.nats import NatsBlobStore
 from trialbook.domain.run import commands as c
 from trialbook_runner.workloads.script import Script, _check_limits
 
-# One group: a test that looks for survivors must not see the programs of another.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox")]
+pytestmark = pytest.mark.integration
 REPORTING = """
 import os, sys
 print("hello", os.getcwd())

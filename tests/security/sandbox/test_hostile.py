@@ -15,8 +15,7 @@ import pytest
 
 from tests.security.sandbox.conftest import HOSTILE, MIB, SMALL, Ran
 
-# One group: a test that looks for survivors must not see the programs of another.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox")]
+pytestmark = pytest.mark.integration
 Hostile = Callable[..., Awaitable[Ran]]
 
 

@@ -18,8 +18,7 @@ from trialbook_runner.sandbox import sandbox as module
 from trialbook_runner.sandbox import start as starting
 from trialbook_runner.sandbox.bwrap import python_gate_command
 
-# One group: a test that looks for survivors must not see the programs of another.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox")]
+pytestmark = pytest.mark.integration
 
 
 async def test_files_inputs_environment(run: Run, workdir: Path, place: Path, python: str) -> None:
