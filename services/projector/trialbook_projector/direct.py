@@ -1,8 +1,9 @@
-"""``run.get`` and what nobody else answers, with nats-py directly.
+"""``run.get``, ``run.logs`` and what nobody else answers, with nats-py directly.
 
 ``run.get`` is most of what is asked: clients repeat it until their run is finished. Its answer is nearly always in
 memory, so it is given in the callback of the subscription, without a task: 13 us of CPU time at 23,000 questions a
-second. Through FastStream the same question took 215 us at 2,500 a second (docs/decisions/0007-faststream.md).
+second. Through FastStream the same question took 215 us at 2,500 a second (docs/decisions/0007-faststream.md), which
+would also be a tenth of the cost of a page of log lines, the second most asked.
 
 The subscription takes every subject of a question, because NATS tells an asker only that nobody listens, not that there
 is no such query. What FastStream serves is left to it.

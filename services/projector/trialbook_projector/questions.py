@@ -20,7 +20,7 @@ from faststream.nats.subscriber.usecases import ConcurrentCoreSubscriber
 from trialbook import subjects
 from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid
-from trialbook.queries import QUERIES, Query, RunGet
+from trialbook.queries import QUERIES, Query, RunGet, RunLogs
 from trialbook_projector.answer import MAX_OPEN, Answering, Reply, decode
 from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Report
@@ -28,7 +28,7 @@ from trialbook_projector.rebuild import Order, Report
 QUEUE_GROUP = "projector"
 DIRECT_GROUP = "projector-direct"
 """Another one: the server gives a message once to each group, however the subjects of its members overlap."""
-DIRECT = frozenset({RunGet.NAME})
+DIRECT = frozenset({RunGet.NAME, RunLogs.NAME})
 """Names that ``direct`` answers with nats-py, because their share and their cost make FastStream's part matter."""
 SERVED = frozenset({*QUERIES, subjects.REBUILD} - DIRECT)
 """Names that FastStream answers."""

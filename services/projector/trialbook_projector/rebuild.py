@@ -65,10 +65,6 @@ class Rebuilder:
         self._nc, self._live, self._settings = nc, live, settings
         self._running = False
 
-    async def order(self, payload: bytes) -> Report:
-        """Answer a control request. Raises ``Invalid`` through ``msgspec``, ``Conflict`` while one is running."""
-        return await self.rebuild(check=msgspec.json.decode(payload or b"{}", type=Order).check)
-
     async def rebuild(self, *, check: bool) -> Report:
         """Rebuild, compare and (without ``check``) swap."""
         if self._running:
@@ -118,15 +114,15 @@ class Rebuilder:
         """Copy rows of signals before ``first``, which only the live tables still have."""
         bound = first << 16
         at = f"workspace || '/' || run || '/' || attempt || '/' || kind || '/' || name"  # noqa: F541
-        queries = {table: f"SELECT * FROM book.{table} WHERE cursor < {bound}" for table in CARRIED}  # noqa: S608
+        queries = {table: f"SELECT * FROM book.{table} WHERE cursor < {bound}" for table in CARRIED}  # noqa: S608 -- our own names and numbers
         queries["emitted"] = f"SELECT * FROM book.emitted WHERE first_cursor < {bound}"  # noqa: S608 -- numbers
-        queries["parked"] = f"SELECT * FROM book.parked WHERE stream = 'SIGNALS' AND sequence < {first}"  # noqa: S608
+        queries["parked"] = f"SELECT * FROM book.parked WHERE stream = 'SIGNALS' AND sequence < {first}"  # noqa: S608 -- our own names and numbers
         new.writer.begin()
         for table, sql in queries.items():
             rows = await self._live.tables.sql.run(partial(_arrow, sql))
             new.writer.register("batch", rows)
             if table == "emitted":
-                new.writer.execute(f"DELETE FROM book.emitted WHERE {at} IN (SELECT {at} FROM batch)")  # noqa: S608
+                new.writer.execute(f"DELETE FROM book.emitted WHERE {at} IN (SELECT {at} FROM batch)")  # noqa: S608 -- our own names and numbers
             new.writer.execute(f"INSERT INTO book.{table} SELECT * FROM batch")  # noqa: S608 -- our own names
             new.writer.unregister("batch")
         new.writer.commit()

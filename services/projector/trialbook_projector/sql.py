@@ -67,6 +67,7 @@ class _Session:
         if session._scope != scope:
             session._scope = ""
             for name, view in USER_VIEWS.items():
+                # sql: our own names and views; the scope holds a checked workspace token
                 cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {view.format(scope=scope)}")
             session._scope = scope
         return session

@@ -83,7 +83,7 @@ class Guard:
         named = {name.lower() for node in nodes for name in _cte_names(node)}
         for name in named:
             if not NAME.fullmatch(name) or name in self._reserved - USER_VIEWS.keys():
-                raise Invalid("sql_not_allowed", f"WITH may not define {name[:80]!r}; choose another name.")
+                raise Invalid("sql_not_allowed", f"A WITH may not define {name[:80]!r}; choose another name.")
         relations = USER_VIEWS.keys() | named
         for node in nodes:
             self._check_node(node, relations)

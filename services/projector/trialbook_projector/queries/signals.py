@@ -171,6 +171,7 @@ def metrics(reading: Reading, query: RunMetrics) -> Page:
         rows = reading.cursor.execute(SAMPLED.format(group="name", query=sql), params).fetchall()
         return Page(items=[_metric(row) for row in rows])
     limit = page_limit(query.limit)
+    # sql: a constant and a number
     rows = reading.cursor.execute(f"{sql} ORDER BY cursor LIMIT {limit + 1}", params).fetchall()
     more, rows = len(rows) > limit, rows[:limit]
     return Page(items=[_metric(row) for row in rows], next_cursor=str(rows[-1][0]) if more else None)

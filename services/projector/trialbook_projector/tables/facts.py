@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from trialbook import subjects
 from trialbook.aggregates import AGGREGATES, RUN
 from trialbook.codec import UnknownEvent, decode_event, fact_of
 from trialbook.domain.run import RunState
 from trialbook.domain.run import events as run_events
-from trialbook.envelope import Event
+from trialbook.envelope import AggregateId, Event
 from trialbook.streams import FACTS
 from trialbook_projector.tables.cache import ItemEntry, Lru, RunEntry
 from trialbook_projector.tables.message import UNREADABLE, Message, Parked, parked
@@ -78,7 +79,9 @@ class FactBatch:
             try:
                 event = decode_event(message.data)
                 workspace, kind, aggregate = event.subject.split("/")
-                if not message.subject.startswith(f"fact.{workspace}.{kind}.{aggregate}."):
+                if not message.subject.startswith(
+                    subjects.aggregate_facts(AggregateId(workspace, kind, aggregate))[:-1]
+                ):
                     raise UnknownEvent(f"the envelope's subject {event.subject!r} is not that of the message")
             except UNREADABLE as error:
                 self.parked.append(parked(FACTS, message, error))
