@@ -19,7 +19,7 @@ from trialbook.domain.run import events as e
 from trialbook.errors import Invalid
 from trialbook.log.nats import connect
 from trialbook.log.setup import ensure_streams
-from trialbook.queries import QUERIES, Answer, Health, ItemList, RunActivity, RunGet, RunList, RunLogs, Sql
+from trialbook.queries import QUERIES, Answer, Health, ItemList, RunActivity, RunGet, RunList, RunMetrics, Sql
 from trialbook.testing.server import NatsServer
 from trialbook_projector import answer
 from trialbook_projector.answer import Answering
@@ -131,9 +131,9 @@ async def test_the_verdict_of_a_run_that_is_not_remembered_is_waited_for(wired: 
     running = ledger.run()
     await wired.live.apply(ledger.facts, [])
     assert f"main/run/{finished}" not in wired.live.tables.caches.runs
-    told = await wired.ask("run.logs", msgspec.json.encode(RunLogs(id=running)))
+    told = await wired.ask("run.metrics", msgspec.json.encode(RunMetrics(id=running)))
     assert msgspec.json.decode(told.result or b"")["items"] == []
-    told = await wired.ask("run.logs", msgspec.json.encode(RunLogs(id=finished)))
+    told = await wired.ask("run.metrics", msgspec.json.encode(RunMetrics(id=finished)))
     assert (told.error or {})["code"] == "sequence_ahead", "three signals are announced and none is stored"
     told = await wired.ask("run.activity", msgspec.json.encode(RunActivity(ids=["unknown", finished])))
     assert (told.error or {})["code"] == "sequence_ahead"
