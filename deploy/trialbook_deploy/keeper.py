@@ -24,6 +24,7 @@ POLL_SECONDS = 0.05
 NATS_START_ATTEMPTS = 5
 NATS_SHARE = 0.5  # of the time until ready, for a server that we did not start
 NATS_POLL_SECONDS = 0.25
+TOKENS = "TRIALBOOK_API_TOKENS"
 DEMO_MODULE = "trialbook_deploy.demo"
 
 
@@ -130,7 +131,9 @@ class Keeper:
     async def _start_nats(self) -> str:
         """The embedded server, up. A chosen free port may be taken before the server has it: then another is tried."""
         for attempt in range(1, NATS_START_ATTEMPTS + 1):
-            self._server = server = nats.configure(self._options.data_dir, self._options.nats_port)
+            self._server = server = nats.configure(
+                self._options.data_dir, self._options.nats_port, taps=nats.open_to_all(os.environ.get(TOKENS, ""))
+            )
             child = self._supervisor.start(services.nats_spec(server))
             while child.failures == 0:
                 if await server.ready():

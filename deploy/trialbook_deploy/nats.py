@@ -43,6 +43,11 @@ accounts {{
     jetstream: enabled
     users: [
       {{ user: {service_user}, password: {password} }}
+{tap}    ]
+  }}
+}}
+{no_auth}"""
+TAP = """\
       {{
         user: {tap_user}, password: {tap_user}
         permissions {{
@@ -50,10 +55,6 @@ accounts {{
           subscribe {{ allow: {tap_subjects} }}
         }}
       }}
-    ]
-  }}
-}}
-no_auth_user: {tap_user}
 """
 
 
@@ -106,8 +107,18 @@ def find_binary() -> Path:
     return Path(found)
 
 
-def configure(data_dir: Path, port: int) -> NatsServer:
-    """Write the configuration below `data_dir` for `port` (0: a free one). Raises DeployError when it is in use."""
+def open_to_all(tokens: str) -> bool:
+    """Whether anybody on this machine may listen to the taps: not when a token is limited to workspaces, for the taps
+    have the facts of all. `tokens` is the setting TRIALBOOK_API_TOKENS.
+    """
+    return not any(entry.count(":") >= 2 and entry.rpartition(":")[2].strip() for entry in tokens.split(","))
+
+
+def configure(data_dir: Path, port: int, *, taps: bool = True) -> NatsServer:
+    """Write the configuration below `data_dir` for `port` (0: a free one). Raises DeployError when it is in use.
+
+    `taps`: whoever connects without a name may listen to the taps.
+    """
     if port and port_in_use(LOOPBACK, port):
         raise DeployError(
             f"Port {port} on {LOOPBACK} is in use, nats-server cannot listen there. Give another --nats-port, or 0."
@@ -130,8 +141,8 @@ def configure(data_dir: Path, port: int) -> NatsServer:
         max_store=MAX_STORE_BYTES,
         store=json.dumps(str(directory / "store")),
         service_user=SERVICE_USER,
-        tap_user=TAP_USER,
-        tap_subjects=json.dumps([subjects.tap(">")]),
+        tap=TAP.format(tap_user=TAP_USER, tap_subjects=json.dumps([subjects.tap(">")])) if taps else "",
+        no_auth=f"no_auth_user: {TAP_USER}\n" if taps else "",
         password=json.dumps(server.password),
     )
     _write_private(directory / "nats.conf", text)

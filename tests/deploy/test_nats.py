@@ -132,6 +132,25 @@ async def test_a_stranger_can_say_nothing(server: embedded.NatsServer, subject: 
         assert any("permissions violation" in text.lower() for text in complaints)
 
 
+def test_tokens_that_are_limited_close_the_taps() -> None:
+    assert [
+        embedded.open_to_all(text) for text in ("", "a:secret-one", "a:secret-one,b:secret-two", "a:secret-one:")
+    ] == [True] * 4
+    assert not embedded.open_to_all("a:secret-one,b:secret-two:lab|main")
+
+
+@pytest.mark.parametrize("user", ["", "tap:tap@"])
+async def test_closed_taps_are_closed_to_everybody(tmp_path: Path, user: str) -> None:
+    server = embedded.configure(tmp_path, 0, taps=False)
+    with running(server):
+        await until_ready(server)
+        async with connected(server.client_url) as (services, _):
+            assert services.is_connected
+        with pytest.raises(nats.errors.NoServersError):
+            async with connected(f"nats://{user}127.0.0.1:{server.port}"):
+                pass
+
+
 def test_a_wrong_password_is_no_stranger(server: embedded.NatsServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain, plain.makefile("rwb") as stream:
         assert stream.readline().startswith(b"INFO")

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 
-import nats
 from tests.deploy.conftest import Marked, write_service
 from trialbook_deploy.network import free_port
 from trialbook_deploy.stack import Stack, StackError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -49,6 +50,28 @@ async def test_override_takes_the_name_over_and_keeps_the_history(market: Market
     assert (new["current"], old["current"], new["seed"]) == (True, False, 7)
     assert (old["status"], old["completed_at"]) == ("completed", first["completed_at"])
     assert [entry["schema_name"] for entry in await market.get("")].count(name) == 1
+
+
+async def test_a_replaced_experiment_does_not_come_back(market: Market, name: str) -> None:
+    """When the run that bears the name is deleted, there is no experiment of that name, in the list as elsewhere."""
+    await market.done(name, dataset="tiny_1_2")
+    await market.launch(name, "tiny_1_2", override=True)
+    await market.finished(name)
+    new, _ = await market.get(f"{name}/runs")
+    assert (await market.http.delete(f"/v1/runs/{new['id']}")).status_code == 204
+    assert (await market.http.get(f"{URL}/{name}/status")).status_code == 404
+    assert [entry["schema_name"] for entry in await market.get("")].count(name) == 0
+    await market.done(name, dataset="tiny_1_2")
+    assert [entry["schema_name"] for entry in await market.get("")].count(name) == 1
+
+
+async def test_a_body_that_is_too_long_is_413_also_when_its_length_is_not_told(market: Market) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b" " * 100_000
+
+    reply = await market.http.post(URL, content=pieces(), headers={"Content-Type": "application/json"})
+    assert (reply.status_code, reply.json()["detail"]) == (413, "At most 4194304 bytes are accepted here.")
 
 
 async def test_override_cancels_what_runs(market: Market, name: str) -> None:

@@ -1,4 +1,4 @@
-"""/health/live, /health/ready, /metrics and the index; none of them needs a token."""
+"""/health/live, /health/ready, /metrics and the index; the root's /health is among the dialects."""
 
 from __future__ import annotations
 
@@ -32,14 +32,6 @@ async def ready(request: Request) -> Response:
     """200 when NATS and a projector answer, 503 otherwise; the body names every part."""
     found = await health.report(services_of(request))
     return replies.json(found, found.http_status, found.headers)
-
-
-@router.get("/health", summary="How every part is", **operation(ok={200: _JSON, 503: _JSON}))
-async def union(request: Request) -> Response:
-    """The members of every dialect's health body in one; 503 when NATS or the projector is gone."""
-    services = services_of(request)
-    found = await health.report(services)
-    return replies.json(health.union_body(services, found), found.http_status, found.headers)
 
 
 @router.get("/metrics", summary="Prometheus metrics", **operation(ok={200: _TEXT}))

@@ -47,7 +47,7 @@ def add_root_routes(app: FastAPI, dialects: Sequence[Dialect], at_root: Sequence
     app.add_api_route("/", index, methods=["GET"], tags=["service"], summary="Index", **operation(ok={200: _JSON}))
     for path in _OWN[1:]:
         app.add_api_route(path, union_health, methods=["GET"], tags=["service"], summary="Union health", **described)
-    # In front of the native routes, whose own /health does not ask the dialects.
+    # In front of the native routes, so that the document begins with them.
     app.router.routes[:] = [*app.router.routes[count:], *app.router.routes[:count]]
 
 

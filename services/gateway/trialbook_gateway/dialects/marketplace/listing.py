@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import msgspec
 
-from trialbook.queries import PAGE_LIMIT, Activity, LogPage, Page, RunActivity, RunList, RunLogs
-from trialbook_gateway.dialects.marketplace.experiments import DIALECT, LABEL, Experiment, owner_of
+from trialbook.queries import PAGE_LIMIT, Activity, LogPage, Page, RunActivity, RunList, RunLogs, Sql, SqlResult
+from trialbook_gateway.dialects.marketplace.experiments import DIALECT, LABEL, SCOPE, Experiment, owner_of
+from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.services import Caller, Services
 
 _page = msgspec.json.Decoder(Page).decode
+_table = msgspec.json.Decoder(SqlResult).decode
+_CONTESTED = "SELECT aggregate FROM facts WHERE kind = 'name' GROUP BY aggregate HAVING count(*) > 1"
+MAX_CONTESTED = 100_000
 _activities = msgspec.json.Decoder(list[Activity]).decode
 PROVIDER = "llm_provider"
 
@@ -57,13 +60,24 @@ async def runs_labelled(services: Services, caller: Caller, name: str, *, brief:
 
 
 async def _named_runs(services: Services, caller: Caller) -> list[Experiment]:
-    """One run per name: the one that bears it now. Where several runs had a name the ledger says which one."""
+    """One run per name: the one that bears it now. Where a name was claimed or released again the ledger says who.
+
+    A run that was replaced does not come back when the one that replaced it is deleted.
+    """
     runs = [run for run in await runs_labelled(services, caller, "", brief=True) if run.name]
-    times = Counter(run.name for run in runs)
-    shared = [name for name, count in times.items() if count > 1 and name]
-    owners = await asyncio.gather(*(owner_of(services, caller.workspace, name) for name in shared))
-    bearer = {name: owner for name, (owner, _) in zip(shared, owners, strict=True)}
+    contested = await _contested(services, caller)
+    names = {str(run.name) for run in runs}
+    moved = [name for name in names if name_aggregate(caller.workspace, SCOPE, name).id in contested]
+    owners = await asyncio.gather(*(owner_of(services, caller.workspace, name) for name in moved))
+    bearer = {name: owner for name, (owner, _) in zip(moved, owners, strict=True)}
     return [run for run in runs if bearer.get(str(run.name), run.id) == run.id]
+
+
+async def _contested(services: Services, caller: Caller) -> frozenset[str]:
+    """Ids of the names that changed hands: every other name belongs to the only run that ever claimed it."""
+    question = Sql(sql=_CONTESTED, max_rows=MAX_CONTESTED, at_least=await services.log.last_sequence())
+    body, _ = await services.ask.ask_bytes(caller.workspace, question, services.settings.ask_timeout_s)
+    return frozenset(row[0] for row in _table(body).rows)
 
 
 def _summary(run: Experiment, activity: Activity | None) -> dict[str, Any]:
