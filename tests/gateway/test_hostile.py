@@ -143,3 +143,25 @@ async def test_a_websocket_at_no_path_is_a_problem(site: Site) -> None:
             pass
     assert refused.value.response.status_code == 404
     assert refused.value.response.headers["content-type"] == "application/problem+json"
+
+
+async def test_origins_are_allowed_per_group(http: httpx.AsyncClient) -> None:
+    def allowed(reply: httpx.Response) -> str | None:
+        found: str | None = reply.headers.get("access-control-allow-origin")
+        return found
+
+    general, market = {"Origin": "https://general.example"}, {"Origin": "https://market.example"}
+    for path in ("/v1/runs", "/health"):
+        assert allowed(await http.get(path, headers=general)) == "https://general.example"
+        assert allowed(await http.get(path, headers=market)) is None
+    for path in (
+        "/api/settings",
+        "/marketplace/api/settings",
+        "/api/experiments/nobody/status",
+        "/api/experiments/x/y/z",
+    ):
+        assert allowed(await http.get(path, headers=market)) == "https://market.example", path
+        assert allowed(await http.get(path, headers=general)) is None, path
+    asked = {**market, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    assert (await http.options("/api/experiments", headers=asked)).status_code == 200
+    assert (await http.options("/v1/runs", headers=asked)).status_code == 400

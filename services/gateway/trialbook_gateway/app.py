@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from trialbook_gateway import health, openapi, problems
 from trialbook_gateway.auth import Guard
 from trialbook_gateway.catalogue import BODIES, ROUTERS, VIEWS
+from trialbook_gateway.cors import GroupCors
 from trialbook_gateway.dialects import mount_dialects
 from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
@@ -65,15 +65,11 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
         return settings.max_upload_bytes if path.startswith(UPLOADS) else settings.max_body_bytes
 
     stack = [Middleware(RequestId, ids=services.ids), Middleware(Metrics, telemetry=services.telemetry)]
-    if settings.cors_origins:
-        accepted = ["Authorization", "Content-Type", "If-Match", IDEMPOTENCY_KEY, REQUEST_ID, WORKSPACE_HEADER]
-        exposed = ["ETag", "Link", "Location", REQUEST_ID, SEQUENCE, REPLAYED, "Content-Range"]
-        stack.append(
-            Middleware(
-                CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], expose_headers=exposed,
-                allow_headers=accepted,
-            )
-        )  # fmt: skip
+    accepted = ["Authorization", "Content-Type", "If-Match", IDEMPOTENCY_KEY, REQUEST_ID, WORKSPACE_HEADER]
+    exposed = ["ETag", "Link", "Location", REQUEST_ID, SEQUENCE, REPLAYED, "Content-Range"]
+    stack.append(
+        Middleware(GroupCors, origins=settings.cors_origins, allow_headers=accepted, expose_headers=exposed)
+    )  # the dialects add their own origins
     stack.append(Middleware(Guard, authenticator=services.authenticator, prefix="/v1"))
     stack.append(Middleware(BodyLimit, max_bytes=max_bytes, idle_s=settings.body_idle_s))
     stack.append(Middleware(Heads))

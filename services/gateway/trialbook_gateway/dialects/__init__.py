@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
+from trialbook_gateway.cors import GroupCors
 from trialbook_gateway.dialects import marketplace
 from trialbook_gateway.dialects.dialect import Dialect
 from trialbook_gateway.dialects.masking import mask_server_logs
 from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
-from trialbook_gateway.dialects.settings import dialect_settings
+from trialbook_gateway.dialects.settings import DialectSettings, dialect_settings
 from trialbook_gateway.dialects.union import union
 from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
@@ -40,10 +40,12 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
     else:
         add_root_routes(app, dialects, at_root)
         app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
-    _adjust_middleware(app, router, dialects)
+    _adjust_middleware(app, router, dialects, settings)
 
 
-def _adjust_middleware(app: FastAPI, router: RootRouter, dialects: Sequence[Dialect]) -> None:
+def _adjust_middleware(
+    app: FastAPI, router: RootRouter, dialects: Sequence[Dialect], settings: DialectSettings
+) -> None:
     """What stands in front of the routes must know the dialects: shapes of early refusals, headers for scripts."""
     exposed = [header for dialect in dialects for header in dialect.exposed_headers]
     for middleware in app.user_middleware:
@@ -51,5 +53,6 @@ def _adjust_middleware(app: FastAPI, router: RootRouter, dialects: Sequence[Dial
         options: dict[str, Any] = middleware.kwargs
         if kind is BodyLimit:
             options.setdefault("render", router.shape)
-        elif kind is CORSMiddleware:
+        elif kind is GroupCors:
             options["expose_headers"] = [*options.get("expose_headers", ()), *exposed]
+            options.update(groups=settings.cors_origins, group_of=router.group)

@@ -69,6 +69,18 @@ class RootRouter:
             return combined(scope, refusal, self._clock)
         return problem(scope, refusal)
 
+    def group(self, scope: Scope) -> str:
+        """The system whose path it is; empty for native and shared paths."""
+        first = _first_segment(scope)
+        if first in self._dialects:
+            return first
+        if first == "v1":
+            return ""
+        if self._sole is not None:
+            return self._sole
+        decision = self.decide(scope)
+        return decision.system if isinstance(decision, Chosen) else ""
+
     def decide(self, scope: Scope) -> Decision:
         """Which dialect a root request means, as far as path and query tell."""
         kind: Kind = "websocket" if scope["type"] == "websocket" else "http"

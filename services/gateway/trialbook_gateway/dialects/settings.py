@@ -14,6 +14,8 @@ class DialectSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``root_systems``: whose documented paths are also served at the root; one alone gets every root request."""
 
     root_systems: tuple[str, ...] = SYSTEMS
+    cors_origins: dict[str, tuple[str, ...]] = {}
+    """Origins of systems that have their own; the others have those of the gateway."""
 
     def sole(self, mounted: Sequence[str]) -> bool:
         """Whether one system, which is there, has the root for itself."""
@@ -21,11 +23,19 @@ class DialectSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dialect_settings(environment: Mapping[str, str] | None = None) -> DialectSettings:
-    """Settings from ``TRIALBOOK_ROOT_SYSTEMS`` (comma-separated). Raises ``ValueError`` for an unknown system."""
+    """Settings from ``TRIALBOOK_ROOT_SYSTEMS`` and ``TRIALBOOK_CORS_ORIGINS_<SYSTEM>``, both comma-separated.
+
+    An empty list of origins allows none. Raises ``ValueError`` for an unknown system.
+    """
     source = os.environ if environment is None else environment
-    text = source.get("TRIALBOOK_ROOT_SYSTEMS", "")
-    named = tuple(dict.fromkeys(filter(None, (part.strip().lower() for part in text.split(",")))))
+    named = tuple(dict.fromkeys(part.lower() for part in _list(source.get("TRIALBOOK_ROOT_SYSTEMS", ""))))
     unknown = sorted(set(named) - set(SYSTEMS))
     if unknown:
         raise ValueError(f"TRIALBOOK_ROOT_SYSTEMS: unknown {', '.join(unknown)}; known: {', '.join(SYSTEMS)}.")
-    return DialectSettings(root_systems=named or SYSTEMS)
+    variables = {system: f"TRIALBOOK_CORS_ORIGINS_{system.upper()}" for system in SYSTEMS}
+    origins = {system: _list(source[name]) for system, name in variables.items() if name in source}
+    return DialectSettings(root_systems=named or SYSTEMS, cors_origins=origins)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
