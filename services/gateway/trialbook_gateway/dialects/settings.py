@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+_ORIGINS = {"marketplace": "TRIALBOOK_CORS_ORIGINS_MARKETPLACE"}
 SYSTEMS = ("marketplace", "algomancy", "finetune", "aide", "orchestrator")
 
 
@@ -23,7 +24,7 @@ class DialectSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dialect_settings(environment: Mapping[str, str] | None = None) -> DialectSettings:
-    """Settings from ``TRIALBOOK_ROOT_SYSTEMS`` and ``TRIALBOOK_CORS_ORIGINS_<SYSTEM>``, both comma-separated.
+    """Settings from ``TRIALBOOK_ROOT_SYSTEMS`` and the origins of single systems, both comma-separated.
 
     An empty list of origins allows none. Raises ``ValueError`` for an unknown system.
     """
@@ -32,8 +33,7 @@ def dialect_settings(environment: Mapping[str, str] | None = None) -> DialectSet
     unknown = sorted(set(named) - set(SYSTEMS))
     if unknown:
         raise ValueError(f"TRIALBOOK_ROOT_SYSTEMS: unknown {', '.join(unknown)}; known: {', '.join(SYSTEMS)}.")
-    variables = {system: f"TRIALBOOK_CORS_ORIGINS_{system.upper()}" for system in SYSTEMS}
-    origins = {system: _list(source[name]) for system, name in variables.items() if name in source}
+    origins = {system: _list(source[name]) for system, name in _ORIGINS.items() if name in source}
     return DialectSettings(root_systems=named or SYSTEMS, cors_origins=origins)
 
 
