@@ -35,6 +35,7 @@ from trialbook_runner.notices import follow_notices
 from trialbook_runner.registry import Registry
 from trialbook_runner.sandbox.probe import probe
 from trialbook_runner.settings import Settings
+from trialbook_runner.strays import reap_strays
 from trialbook_runner.workdir import Workdirs
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class Runner:
         after = await event_log.last_sequence()
         for work in (
             leases.run(), follow_notices(nc, after, parts.attempts), self._announcer.run(), self._fork_server(),
+            reap_strays(),
             *(pool.run() for pool in self._pools),
         ):  # fmt: skip
             self._serve(work)

@@ -1,0 +1,49 @@
+"""Reaping adopted processes. The runner adopts what its descendants leave behind, and nobody else waits for it.
+
+A child that somebody here waits for is reaped within milliseconds of its end; one that is found ended twice in a row is
+a stray. Waiting for "any child" instead would take the exit codes of those others are waiting for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+EVERY_S = 2.0
+PROC = Path("/proc")
+
+
+async def reap_strays() -> None:
+    """Look for ever; does nothing where there is no /proc."""
+    ended: set[int] = set()
+    while supported():
+        found = {pid for pid in children() if state(pid) == "Z"}
+        for pid in found & ended:
+            with contextlib.suppress(ChildProcessError):  # its owner was quicker after all
+                os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 -- it does not wait
+        ended = found - ended
+        await asyncio.sleep(EVERY_S)
+
+
+def supported() -> bool:
+    """Whether there is a /proc to look into."""
+    return PROC.is_dir()
+
+
+def children() -> set[int]:
+    """Process ids of this process's children, adopted ones too."""
+    found: set[int] = set()
+    for task in (PROC / "self" / "task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has just ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def state(pid: int) -> str:
+    """The letter of its state, ``Z`` for ended and not waited for; empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
