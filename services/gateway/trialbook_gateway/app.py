@@ -41,6 +41,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
             yield
         finally:
             await services.close()
+            await services.telemetry.tracing.close()
 
     app = FastAPI(
         title="Trialbook", version=health.VERSION, description=DESCRIPTION, lifespan=lifespan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import os
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from starlette.types import Scope
 
 log = logging.getLogger(__name__)
+FLUSH_MS = 1500
 
 
 class Span(Protocol):
@@ -55,7 +57,13 @@ class Tracing:
     """Opens spans, or does nothing at no cost."""
 
     def __init__(self) -> None:
-        self._tracer: Any = _tracer() if wanted() else None
+        self._provider: Any = _provider() if wanted() else None
+        self._tracer: Any = self._provider and self._provider.get_tracer("trialbook_gateway")
+
+    async def close(self) -> None:
+        """Export what waits, for at most a short time: the server ends with its signal, which runs no exit handlers."""
+        if self._provider is not None:
+            await asyncio.to_thread(self._provider.force_flush, FLUSH_MS)
 
     @contextmanager
     def span(self, scope: Scope) -> Iterator[Span]:
@@ -76,7 +84,7 @@ class Tracing:
             yield _RealSpan(span)
 
 
-def _tracer() -> Any:
+def _provider() -> Any:
     try:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -96,4 +104,4 @@ def _tracer() -> Any:
         exporter = module.OTLPSpanExporter()
     provider = TracerProvider(resource=Resource.create({"service.name": "trialbook-gateway"}))
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider.get_tracer("trialbook_gateway")
+    return provider
