@@ -7,8 +7,9 @@ import re
 from msgspec import Struct
 
 from trialbook.errors import Invalid
+from trialbook_marketplace import rnr
 from trialbook_marketplace.agents.limits import NeverHang
-from trialbook_marketplace.search import ALGORITHMS, EXTRA_ALGORITHMS
+from trialbook_marketplace.search import ALGORITHMS, UNAVAILABLE
 
 DEFAULT_SEARCH_ALGORITHM = "simple"
 DEFAULT_SEARCH_BANDWIDTH = 10
@@ -68,11 +69,8 @@ def check_config(config: ExperimentConfig) -> None:
             "unknown_search_algorithm",
             f"Unknown search_algorithm '{config.search_algorithm}'. Choose one of: {known}.",
         )
-    if config.search_algorithm in EXTRA_ALGORITHMS:
-        raise Invalid(
-            "search_algorithm_unavailable",
-            f"search_algorithm '{config.search_algorithm}' needs an optional extra that is not installed.",
-        )
+    if config.search_algorithm == "rnr" and not rnr.available():
+        raise Invalid("search_algorithm_unavailable", UNAVAILABLE)
     if config.search_bandwidth < 1:
         raise Invalid("invalid_search_bandwidth", "search_bandwidth must be at least 1")
     if config.customer_max_steps is not None and config.customer_max_steps < 1:

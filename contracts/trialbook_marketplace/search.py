@@ -9,12 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from trialbook_marketplace import rnr
 from trialbook_marketplace.models import Business, Customer
 from trialbook_marketplace.protocol.actions import Search, SearchConstraints
 from trialbook_marketplace.shingles import document, score, shingles
 
 ALGORITHMS = ("simple", "rnr", "filtered", "lexical", "optimal")
-EXTRA_ALGORITHMS = ("rnr",)
+UNAVAILABLE = f"search_algorithm 'rnr' needs optional packages that are not installed: {rnr.INSTALL}"
 _CACHED_QUERIES = 1_024
 
 
@@ -33,7 +34,9 @@ class SearchPage(Struct, frozen=True):
 class SearchIndex:
     """Answers searches over a fixed list of businesses in registration order."""
 
-    def __init__(self, businesses: Sequence[Business]) -> None:
+    def __init__(self, businesses: Sequence[Business], meaning: rnr.RetrieveAndRank | None = None) -> None:
+        """``meaning`` answers ``rnr`` searches; loaded when first needed."""
+        self._meaning = meaning
         # Sorted once: every algorithm starts from the stable order by rating, descending.
         self._ranked = sorted(businesses, key=lambda business: -business.rating)
         self._shingles: list[frozenset[str]] | None = None
@@ -62,7 +65,7 @@ class SearchIndex:
                     raise SearchError("search_algorithm 'optimal' needs a customer as caller")
                 return self._carrying(customer.menu_features)
             case "rnr":
-                raise SearchError("search_algorithm 'rnr' needs an optional extra that is not installed")
+                return self._by_meaning(request.query)
             case unknown:
                 raise SearchError(f"Unknown search_algorithm {unknown!r}")
 
@@ -89,6 +92,15 @@ class SearchIndex:
             if len(self._lexical) > _CACHED_QUERIES:
                 self._lexical.popitem(last=False)
         return known
+
+    def _by_meaning(self, query: str) -> Sequence[Business]:
+        if not query:
+            return self._ranked
+        if self._meaning is None:
+            if not rnr.available():
+                raise SearchError(UNAVAILABLE)
+            self._meaning = rnr.load(self._ranked)
+        return self._meaning.search(query)
 
     def _carrying(self, items: dict[str, Any]) -> list[Business]:
         if not items:

@@ -16,6 +16,8 @@ from trialbook_marketplace.config import (
     is_experiment_name,
 )
 
+UNAVAILABLE = "search_algorithm 'rnr' needs optional packages that are not installed: pip install 'trialbook[rnr]'"
+
 
 @pytest.mark.parametrize("name", ["a", "_", "my_experiment_123", "marketplace_10_5_1234567890", "x" * 63])
 def test_good_names(name: str) -> None:
@@ -51,7 +53,7 @@ def test_default_name() -> None:
             {"search_algorithm": "magic", "search_bandwidth": 0},
             "Unknown search_algorithm 'magic'. Choose one of: simple, rnr, filtered, lexical, optimal.",
         ),
-        ({"search_algorithm": "rnr"}, "search_algorithm 'rnr' needs an optional extra that is not installed."),
+        ({"search_algorithm": "rnr"}, UNAVAILABLE),
         ({"search_bandwidth": 0, "customer_max_steps": 0}, "search_bandwidth must be at least 1"),
         ({"customer_max_steps": 0}, "customer_max_steps must be at least 1"),
         (

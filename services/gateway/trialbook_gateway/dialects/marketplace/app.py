@@ -15,8 +15,9 @@ from trialbook_gateway.dialects.marketplace.datasets import Datasets
 from trialbook_gateway.dialects.marketplace.history import Histories
 from trialbook_gateway.dialects.marketplace.launch import Launcher
 from trialbook_gateway.dialects.marketplace.parts import Parts
-from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live, models
+from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live, models, sweeps
 from trialbook_gateway.dialects.marketplace.settings import marketplace_settings
+from trialbook_gateway.dialects.marketplace.stored import StoredDatasets
 from trialbook_gateway.dialects.shapes import plain
 from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
@@ -58,13 +59,14 @@ def create_app(services: Services) -> FastAPI:
     )  # fmt: skip
     settings = marketplace_settings()
     known = Datasets(settings)
+    stored = StoredDatasets(services, known)
     app.state.services = services
     app.state.parts = Parts(
-        datasets=known, launcher=Launcher(services, known),
+        datasets=known, stored=stored, launcher=Launcher(services, stored),
         histories=Histories(services, settings.concurrent_reads),
     )  # fmt: skip
     errors.install(app)
-    for router in (documented.router, live.router, datasets.router, beyond.router, models.router):
+    for router in (documented.router, live.router, datasets.router, beyond.router, models.router, sweeps.router):
         app.include_router(router)
     return app
 

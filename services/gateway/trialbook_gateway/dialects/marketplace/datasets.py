@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from trialbook.ports import BlobStore
 from trialbook_gateway.dialects.marketplace.settings import MarketplaceSettings
-from trialbook_marketplace.baselines import ExactBaselines, exact_baselines
 from trialbook_marketplace.datasets import DatasetInfo, list_datasets, load_dataset, resolve_dataset
 from trialbook_marketplace.validator import Report, validate_folder
 
+T = TypeVar("T")
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
@@ -59,15 +60,10 @@ class Datasets:
         async with self._slots:
             return await asyncio.to_thread(lambda: validate_folder(resolve_dataset(spec, self._settings.dataset_roots)))
 
-    async def baselines(self, spec: str) -> ExactBaselines:
-        """The baselines without sampling. Raises ``NotFound`` and ``Invalid`` with the documented texts."""
-
-        def compute() -> ExactBaselines:
-            dataset = load_dataset(resolve_dataset(spec, self._settings.dataset_roots))
-            return exact_baselines(dataset.customers, dataset.businesses)
-
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Heavy work in a thread, a few at a time."""
         async with self._slots:
-            return await asyncio.to_thread(compute)
+            return await asyncio.to_thread(work)
 
     def _list(self) -> list[DatasetInfo]:
         found: dict[str, DatasetInfo] = {}
@@ -92,12 +88,17 @@ class Datasets:
 
 async def store(snapshot: Snapshot, blobs: BlobStore) -> str:
     """Put a snapshot into the blob store, unless it is there; returns its sha256."""
-    sha256 = hashlib.sha256(snapshot.content).hexdigest()
+    return await store_bytes(snapshot.content, blobs)
+
+
+async def store_bytes(content: bytes, blobs: BlobStore) -> str:
+    """Put bytes into the blob store, unless they are there; returns their sha256."""
+    sha256 = hashlib.sha256(content).hexdigest()
     if await blobs.stat(sha256) is not None:
         return sha256
 
     async def chunks() -> AsyncIterator[bytes]:
-        yield snapshot.content
+        yield content
 
     return (await blobs.put(chunks())).sha256
 

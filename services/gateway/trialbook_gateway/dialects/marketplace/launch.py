@@ -13,11 +13,12 @@ from trialbook.envelope import AggregateId
 from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
 from trialbook.handle import Loaded, fresh
 from trialbook_gateway.dialects.marketplace import datasets
-from trialbook_gateway.dialects.marketplace.datasets import Datasets, Snapshot
+from trialbook_gateway.dialects.marketplace.datasets import Snapshot
 from trialbook_gateway.dialects.marketplace.errors import bad_request
 from trialbook_gateway.dialects.marketplace.experiments import DIALECT, LABEL, SCOPE
 from trialbook_gateway.dialects.marketplace.policies import choice_of
 from trialbook_gateway.dialects.marketplace.schemas import ExperimentRequest
+from trialbook_gateway.dialects.marketplace.stored import StoredDatasets
 from trialbook_gateway.idempotency import Idempotency, identify, same_request
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.services import Caller, Services
@@ -42,7 +43,7 @@ _WISHES = ("llm_temperature", "llm_reasoning_effort", "llm_max_tokens", "max_tok
 class Launcher:
     """Turns requests into runs."""
 
-    def __init__(self, services: Services, known: Datasets) -> None:
+    def __init__(self, services: Services, known: StoredDatasets) -> None:
         self._services, self._datasets = services, known
         self._last_ms = 0
 
@@ -52,7 +53,7 @@ class Launcher:
         asked = identify(request, caller.workspace, caller.principal.actor, ROUTE, body.model_dump(), new_id)
         if asked.keyed and (first := await self._first(caller, asked)) is not None:
             return first
-        snapshot, config, choice = await self._checked(body)
+        snapshot, config, choice = await self._checked(caller, body)
         sha256 = await datasets.store(snapshot, self._services.blobs)
         spec = _with_models(_spec(self._services, body, config, snapshot, sha256), body, choice)
         if body.experiment_name:
@@ -89,11 +90,11 @@ class Launcher:
         same_request(state.digest, asked, aggregate)
         return str(state.order.name)
 
-    async def _checked(self, body: ExperimentRequest) -> tuple[Snapshot, ExperimentConfig, Choice]:
+    async def _checked(self, caller: Caller, body: ExperimentRequest) -> tuple[Snapshot, ExperimentConfig, Choice]:
         try:
             if body.experiment_name:
                 check_new_name(body.experiment_name)
-            snapshot = await self._datasets.snapshot(body.dataset)
+            snapshot = await self._datasets.snapshot(caller, body.dataset)
             config = _config(body, snapshot, self._services.clock.unix_us() // 1000)
             check_config(config)
             choice = choice_of(body, self._services.llm)

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from trialbook_gateway.dialects.marketplace.datasets import Datasets
 from trialbook_gateway.dialects.marketplace.history import Histories
 from trialbook_gateway.dialects.marketplace.launch import Launcher
+from trialbook_gateway.dialects.marketplace.stored import StoredDatasets
 from trialbook_gateway.services import Caller, Services, services_of
 
 
@@ -18,6 +19,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """One of each for the whole dialect."""
 
     datasets: Datasets
+    stored: StoredDatasets
     launcher: Launcher
     histories: Histories
 

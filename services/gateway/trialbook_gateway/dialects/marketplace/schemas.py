@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from trialbook_marketplace.config import DEFAULT_SEARCH_ALGORITHM, DEFAULT_SEARCH_BANDWIDTH
 
@@ -65,6 +65,73 @@ class ExperimentRequest(BaseModel):
         None
     )
     max_cost: Annotated[float, Field(gt=0, description="US dollars of all calls; more ends the run.")] | None = None
+
+
+class DatasetUpload(BaseModel):
+    """A dataset in the documented fields of customers and businesses."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    customers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=5000)]
+    businesses: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=5000)]
+
+
+class DatasetRecipe(BaseModel):
+    """What a generated dataset depends on; three businesses are made for each customer."""
+
+    model_config = ConfigDict(extra="forbid")
+    theme: Annotated[str, Field(max_length=100)]
+    customers: Annotated[int, Field(ge=1, le=400)]
+    seed: int = Field(0, ge=-INT64, le=INT64)
+    name: Annotated[str, Field(max_length=100)] = ""
+    shuffle_within_trio: bool = False
+    rating_ladder: bool = False
+    manipulation: Annotated[str | None, Field(max_length=100, description="What is said in one description.")] = None
+    target: Annotated[str, Field(max_length=100, description="The business whose description it is.")] = "business_0001"
+
+
+SWEPT = ("search_bandwidth", "search_algorithm", "customer_policy", "business_policy", "llm_model", "seed")
+Values = Annotated[list[Text], Field(default_factory=list, max_length=1000)]
+Numbers = Annotated[list[Annotated[int, Field(ge=-INT64, le=INT64)]], Field(default_factory=list, max_length=1000)]
+
+
+class SweepRequest(BaseModel):
+    """Lists of values; what has none keeps its default. Budgets hold for each experiment."""
+
+    model_config = ConfigDict(extra="forbid")
+    dataset: str
+    search_bandwidth: Numbers
+    search_algorithm: Values
+    customer_policy: Values
+    business_policy: Values
+    llm_model: Values
+    seed: Annotated[list[Annotated[int, Field(ge=-INT64, le=INT64)]], Field(min_length=1, max_length=1000)] = [0]
+    customer_max_steps: Annotated[int, Field(ge=1, le=INT64)] | None = None
+    llm_provider: Text | None = None
+    llm_temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    llm_max_tokens: Annotated[int, Field(ge=1, le=10**7)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=INT64)] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class Sweep(BaseModel):
+    """An accepted sweep; ``sweep`` is the id of its run."""
+
+    sweep: str
+    status: str
+    experiments: int
+
+
+class SweepTable(BaseModel):
+    """One row per experiment begun; ``means`` are over seeds, of completed experiments."""
+
+    sweep: str
+    status: str
+    dataset: str
+    varied: list[str]
+    rows: list[dict[str, Any]]
+    means: list[dict[str, Any]]
 
 
 class ExperimentStatus(BaseModel):

@@ -45,7 +45,7 @@ def postgres(
 @router.get("/api/datasets", response_model=list[schemas.Dataset], responses=described(404))
 async def list_datasets(where: Where) -> Response:
     """All datasets by name."""
-    return _json(await where.parts.datasets.listing())
+    return _json(await where.parts.stored.listing(where.caller))
 
 
 @router.get("/api/settings", response_model=schemas.SystemSettings, responses=described())
