@@ -137,6 +137,12 @@ async def test_a_body_that_does_not_come_is_not_waited_for(site: Site) -> None:
         writer.close()
 
 
+async def test_an_order_has_no_unknown_query(http: httpx.AsyncClient) -> None:
+    for query, status in (("", 201), ("?workspace=main", 201), ("?dry_run=1", 422), ("?workspace=a&workspace=b", 422)):
+        reply = await http.post(f"/v1/runs{query}", json={"workload": "probe", "start": False})
+        assert reply.status_code == status, query
+
+
 async def test_a_websocket_at_no_path_is_a_problem(site: Site) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with connect(f"{site.url.replace('http', 'ws', 1)}/v1/nothing"):

@@ -53,7 +53,7 @@ class HotPaths:
 
     async def _serve(self, scope: Scope, request: Request) -> Response | None:
         if scope["method"] == "POST":
-            if scope["path"] != PATH:
+            if scope["path"] != PATH or (scope["query_string"] and not _only_workspace(request)):
                 return None
             scope["route"] = ALL
             return await runs.create(request)
@@ -64,6 +64,10 @@ class HotPaths:
             return None
         scope["route"] = ONE
         return await runs.read(request, found[1], query)
+
+
+def _only_workspace(request: Request) -> bool:
+    return [name for name, _ in request.query_params.multi_items()] == ["workspace"]
 
 
 def _query(scope: Scope, request: Request) -> RunGetQuery | None:

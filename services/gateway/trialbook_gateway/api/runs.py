@@ -18,7 +18,7 @@ from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.ordering import create_run, spec_of
 from trialbook_gateway.reading import read_run, seen_in
-from trialbook_gateway.schemas.base import Id
+from trialbook_gateway.schemas.base import Id, QueryModel
 from trialbook_gateway.schemas.runs import ChildrenQuery, RunCreate, RunGetQuery, RunListQuery
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.strictjson import into, read_json
@@ -32,7 +32,7 @@ ROUTE = "runs.create"
     summary="Create a run, and start it unless start is false",
     **operation(ok={201: content(RunView)}, errors=(409,), body=RunCreate, parameters=(IDEMPOTENCY_PARAMETER,)),
 )
-async def create(request: Request) -> Response:
+async def create(request: Request, _: Annotated[QueryModel | None, Query()] = None) -> Response:
     """201 with Location, ETag and Trialbook-Sequence; a repeated Idempotency-Key gives the first reply again."""
     services, caller = await caller_of(request)
     body = await read_json(request)
