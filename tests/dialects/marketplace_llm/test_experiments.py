@@ -189,3 +189,16 @@ async def test_refusals(market: Market, name: str, body: dict[str, Any], text: s
     reply = await market.http.post("/marketplace/api/experiments", json=order)
     assert reply.status_code == 400
     assert reply.json()["detail"].startswith(text)
+
+
+async def test_a_cancelled_run_waits_for_no_answer(market: Market, script: Scripted, name: str) -> None:
+    held = Answered(most=3)
+    script.use(held.rules())
+    await market.launch(name)
+    async with asyncio.timeout(20):
+        while not held.held:
+            await asyncio.sleep(0.02)
+    reply = await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
+    assert reply.status_code == 200
+    ended = await market.finished(name, timeout_s=5)
+    assert (ended["status"], ended["error"]) == ("failed", "Cancelled")
