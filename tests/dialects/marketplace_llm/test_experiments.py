@@ -10,6 +10,7 @@ import pytest
 from tests.dialects.marketplace.client import Market
 from tests.dialects.marketplace_llm.scripted import PROVIDERS, Answered, ModelProcesses, Scripted
 from trialbook.testing.llm import Asked
+from trialbook_marketplace.llm.script import marketplace_rules
 
 pytestmark = pytest.mark.integration
 OF_MODELS = ("llm_providers", "llm_models", "total_llm_calls", "failed_llm_calls")
@@ -134,12 +135,26 @@ async def test_budgets_end_a_run_with_a_clear_error(market: Market, script: Scri
     assert ended["error"].startswith("max_cost is set but the price of openai 'scripted' is not known")
 
 
-async def test_a_run_without_any_answer_fails_with_the_last_error(market: Market, script: Scripted, name: str) -> None:
+async def test_a_run_without_any_answer_fails_with_the_last_error_and_can_be_retried(
+    market: Market, script: Scripted, name: str
+) -> None:
     script.use([])
     await market.launch(name)
     ended = await market.finished(name)
     assert ended["status"] == "failed"
     assert "no rule of the script matches this prompt" in ended["error"]
+    run = await run_of(market, name)
+    assert (await replayed(market, run["id"]))["equal"]
+    failures = await recorded(market, run["id"])
+    script.use(marketplace_rules())
+    reply = await market.http.post(f"/v1/runs/{run['id']}/retry")
+    assert reply.status_code == 200, reply.text
+    ended = await market.finished(name)
+    assert ended["status"] == "completed", ended
+    usage = await market.get(f"{name}/usage")
+    assert (usage["total"]["failed_calls"], usage["total"]["calls"]) == (failures, failures + len(script.asked))
+    await market.done(f"{name}_r", **RULES)
+    assert await analytics(market, name) == await analytics(market, f"{name}_r")
 
 
 async def test_audit_traces_threads_usage_and_biases(market: Market, script: Scripted, name: str) -> None:
