@@ -127,6 +127,8 @@ ESCAPES = [
     "SELECT write_log('x')",
     "SELECT nextval('s')",
     "SELECT repeat('x', 1000000000)",
+    "SELECT range(1000000000)",
+    "SELECT len(generate_series(1, 1000000000))",
     "",
     ";",
     "selec",

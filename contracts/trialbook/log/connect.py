@@ -32,8 +32,9 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
+    problems = _Problems()
     while True:
-        client, problems = Client(), _Problems()
+        client = Client()
         try:
             # The client itself tries for ever, also the first time; a fresh one per attempt leaves nothing half open.
             async with asyncio.timeout(min(ATTEMPT_S, max(0.1, deadline - loop.time()))):

@@ -51,4 +51,9 @@ async def _run(settings: Settings, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    # Everything is closed. The interpreter's own tidying would only make DuckDB's bindings list objects of theirs that
+    # the interpreter has not freed.
+    os._exit(code)

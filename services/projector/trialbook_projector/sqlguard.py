@@ -23,13 +23,13 @@ TABLE_REFS = frozenset({
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF",
 })  # fmt: skip
 # Functions that tell about the database, other connections or statistics of base tables, that have effects or wait,
-# that read SQL as text, or that make much memory out of nothing.
+# that read SQL as text, or that make much memory out of nothing. (As a table, range makes its rows one by one.)
 DENIED = re.compile(
     r"(pg_(?!typeof$|size_pretty$)|has_|duckdb_|pragma_|current_(?!date$|timestamp$|localtime|time$)|txid_|json_.*sql|"
     r"json_serialize|json_execute|variant_bytes).*"
     r"|stats|getvariable|getenv|write_log|parse_duckdb_log_message|nextval|currval|setval|setseed|in_search_path|sleep_ms|"
     r"error|query|query_table|user|session_user|format_pg_type|map_to_pg_oid|vector_type|to_aggregate_state|finalize|"
-    r"combine|repeat|lpad|rpad|list_resize|array_resize|read_.*|glob|bar"
+    r"combine|repeat|lpad|rpad|list_resize|array_resize|read_.*|glob|bar|range|generate_series"
 )
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
