@@ -19,11 +19,13 @@ from trialbook_projector.tables.schema import USER_VIEWS
 
 MAX_SQL_BYTES = 64 * 1024
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree"})
+LISTS = frozenset({"range", "generate_series"})
+"""In an expression these make a list in memory, as a table they make row after row."""
 TABLE_REFS = frozenset({
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF",
 })  # fmt: skip
 # Functions that tell about the database, other connections or statistics of base tables, that have effects or wait,
-# that read SQL as text, or that make much memory out of nothing. (As a table, range makes its rows one by one.)
+# that read SQL as text, or that make much memory out of nothing.
 DENIED = re.compile(
     r"(pg_(?!typeof$|size_pretty$)|has_|duckdb_|pragma_|current_(?!date$|timestamp$|localtime|time$)|txid_|json_.*sql|"
     r"json_serialize|json_execute|variant_bytes).*"
@@ -85,10 +87,11 @@ class Guard:
             if not NAME.fullmatch(name) or name in self._reserved - USER_VIEWS.keys():
                 raise Invalid("sql_not_allowed", f"A WITH may not define {name[:80]!r}; choose another name.")
         relations = USER_VIEWS.keys() | named
+        tables = {id(node["function"]) for node in nodes if node.get("type") == "TABLE_FUNCTION"}
         for node in nodes:
-            self._check_node(node, relations)
+            self._check_node(node, relations, as_table=id(node) in tables)
 
-    def _check_node(self, node: dict[str, Any], relations: Any) -> None:
+    def _check_node(self, node: dict[str, Any], relations: Any, *, as_table: bool) -> None:
         kind = node.get("type")
         if "alias" in node and "sample" in node and kind not in TABLE_REFS:
             raise Invalid("sql_not_allowed", f"{kind} is not allowed in FROM.")
@@ -106,7 +109,7 @@ class Guard:
             path = node.get("qualified_name", {}).get("path", [name])
             if len(path) != 1 or node.get("schema") or node.get("catalog"):
                 raise Invalid("sql_not_allowed", f"Function {name[:80]!r} may not be qualified.")
-            if name not in self._functions and name not in TABLE_FUNCTIONS:
+            if name not in self._functions and not (name in TABLE_FUNCTIONS and (as_table or name not in LISTS)):
                 raise Invalid("sql_not_allowed", f"Function {name[:80]!r} is not allowed.")
         if kind == "TABLE_FUNCTION" and str(node["function"]["function_name"]).lower() not in TABLE_FUNCTIONS:
             raise Invalid(
