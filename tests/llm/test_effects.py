@@ -10,7 +10,7 @@ import pytest
 
 from tests.llm.support import THING, WIRES, rig
 from trialbook.testing.llm import Fault, Reply, Rule
-from trialbook_runner.llm import BudgetExceeded, CallFailed, Divergence, Effect, MemoryEffects
+from trialbook_runner.llm import Budget, BudgetExceeded, CallFailed, Divergence, Effect, MemoryEffects, Meter
 
 every_wire = pytest.mark.parametrize("wire", WIRES, ids="-".join)
 ECHO = Rule(reply=lambda asked: asked.last[::-1])
@@ -167,9 +167,7 @@ async def test_a_broken_off_call_is_not_recorded_and_keeps_its_key() -> None:
     assert list(effects.recorded) == ["llm/a1/1"]
 
 
-async def test_a_call_that_the_budget_forbids_is_not_recorded() -> None:
-    from trialbook_runner.llm import Budget, Meter
-
+async def test_a_call_that_the_budget_forbids_is_recorded_as_refused() -> None:
     effects = MemoryEffects()
     meter = Meter(Budget(max_tokens=10))
     async with rig(
@@ -178,4 +176,30 @@ async def test_a_call_that_the_budget_forbids_is_not_recorded() -> None:
         await r.say()
         with pytest.raises(BudgetExceeded, match="12 of max_tokens 10"):
             await r.say()
-    assert list(effects.recorded) == ["llm/a1/1"]
+    assert list(effects.recorded) == ["llm/a1/1", "llm/a1/2"]
+    assert effects.recorded["llm/a1/2"].info["kind"] == "llm_refused"
+    async with rig([], effects=recorded(effects), mode="replay") as replay:
+        await replay.say()
+        with pytest.raises(BudgetExceeded, match="12 of max_tokens 10"):
+            await replay.say()
+
+
+async def test_calls_under_way_are_recorded_before_a_budget_ends_the_run() -> None:
+    effects = MemoryEffects()
+    slow = Rule(match="slow", reply=Reply(content="late", delay_s=0.3))
+    big = Rule(reply=Reply(content="x", input_tokens=12, output_tokens=4))
+    async with rig([slow, big], effects=effects, meter=Meter(Budget(max_tokens=10))) as r:
+
+        async def eager() -> None:
+            await r.say("one", agent="eager")
+            await r.say("two", agent="eager")
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(r.say("slow", agent="slow"))
+                group.create_task(eager())
+
+        with pytest.raises(ExceptionGroup) as stopped:
+            await both()
+    assert stopped.group_contains(BudgetExceeded, match="16 of max_tokens 10")
+    assert "completion" in effects.recorded["llm/slow/1"].response

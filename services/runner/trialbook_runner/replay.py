@@ -53,6 +53,8 @@ async def _divergence(
         return {"kind": "call", "key": effects.missed, "difference": f"no such call was recorded; {difference[1]}"}
     if difference is not None:
         return {"kind": difference[0], "difference": difference[1]}
+    if state.status == "failed":
+        return None  # a failure ends what runs beside it, sooner or later
     if unused := sorted(state.effects.keys() - effects.used):
         text = f"{len(unused)} recorded calls were not made"
         return {"kind": "calls_not_made", "keys": unused[:SHOWN_KEYS], "difference": text}

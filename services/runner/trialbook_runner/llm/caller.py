@@ -11,7 +11,7 @@ import msgspec
 from trialbook.clock import Clock
 from trialbook.llm.settings import LlmSettings
 from trialbook.workload import EffectMode, Failure
-from trialbook_runner.llm.accounting import Meter
+from trialbook_runner.llm.accounting import BudgetExceeded, Meter
 from trialbook_runner.llm.backoff import Backoff
 from trialbook_runner.llm.effects import Divergence, Effect, Effects, request_difference
 from trialbook_runner.llm.errors import CallFailed
@@ -54,6 +54,8 @@ class Caller:
         self._backoff = backoff or Backoff(repeats=self.settings.retries)
         self._counters: dict[str, int] = {}
         self._rejected: dict[str, CallFailed] = {}
+        self._under_way = 0
+        self._idle = asyncio.Event()
 
     @property
     def keys(self) -> frozenset[str]:
@@ -96,13 +98,37 @@ class Caller:
         known = await self._effects.lookup(key)
         effect = self._usable(key, known, request)
         if effect is None:
+            effect = await self._recorded_call(agent, key, request, known, on_text)
+        elif on_text is not None and (completion := effect.response.get("completion")):
+            on_text(completion["text"])
+        return self._settle(agent, request, effect, observe)
+
+    async def _recorded_call(
+        self, agent: str, key: str, request: Request, known: Effect | None, on_text: OnText | None
+    ) -> Effect:
+        """Make a call and record it. A budget's refusal is recorded too, once the calls under way are: it comes at the
+        same place in a replay then, whatever the answers take there.
+        """
+        self._under_way += 1
+        try:
             effect = await self._call(agent, request, on_text)
             if known is not None:
                 effect.info["replaces"] = known.request_digest
             await self._effects.record(key, effect)
-        elif on_text is not None and (completion := effect.response.get("completion")):
-            on_text(completion["text"])
-        return self._settle(agent, request, effect, observe)
+            return effect
+        except BudgetExceeded as exceeded:
+            refusal = exceeded
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
+        response = {"refused": {"detail": refusal.detail, "extra": refusal.extra}}
+        info = {"kind": "llm_refused", "agent": agent, "provider": request.provider, "model": request.model}
+        await self._effects.record(key, Effect(request_digest=request.digest(), response=response, info=info))
+        raise refusal
 
     def _next_key(self, scope: str) -> str:
         number = self._counters[scope] = self._counters.get(scope, 0) + 1
@@ -112,14 +138,18 @@ class Caller:
         """The recorded effect if it may stand for this request, None to call. Raises ``Divergence`` in a replay."""
         if effect is None:
             if self._mode == "replay":
-                self.meter.check()  # a run that used up its budget made no such call either
+                self._require_price(request)  # without one the original made no call either
                 raise Divergence(key, "no such call was recorded")
             return None
         if effect.request_digest != request.digest():
             if self._mode == "replay":
                 raise Divergence(key, request_difference(effect.response.get("request") or {}, request))
             return None
-        return None if self._mode == "retry" and "error" in effect.response else effect
+        if self._mode == "retry" and "completion" not in effect.response:
+            return None
+        if refused := effect.response.get("refused"):
+            raise BudgetExceeded(refused["detail"], **refused["extra"])
+        return effect
 
     async def _call(self, agent: str, request: Request, on_text: OnText | None) -> Effect:
         self._require_price(request)
