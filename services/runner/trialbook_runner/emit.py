@@ -12,11 +12,11 @@ import asyncio
 import logging
 
 import msgspec
+import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-import nats
 from trialbook import subjects
 from trialbook.clock import Clock
 from trialbook.errors import Unavailable
