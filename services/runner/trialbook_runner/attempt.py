@@ -22,12 +22,12 @@ from trialbook.times import parse_time
 from trialbook.workload import Workload
 from trialbook_runner.blobs import load_value, store_value
 from trialbook_runner.children import Children
-from trialbook_runner.effect_frames import ExecutionWithEffects
 from trialbook_runner.effects import RunEffects
 from trialbook_runner.emit import SignalPublisher, SignalStream
 from trialbook_runner.entry import Entry, caused_by, known_from, run_of
 from trialbook_runner.execute.ending import Control
 from trialbook_runner.execute.failures import Stale, failed
+from trialbook_runner.execute.process import ProcessExecution
 from trialbook_runner.execute.spawner import Spawner
 from trialbook_runner.execute.task import TaskExecution
 from trialbook_runner.execute.wire import Job, Verdict
@@ -194,7 +194,7 @@ class Attempt:
             guard: Callable[[], Any] = lambda: self._guard(facts)  # noqa: E731 -- bound to these facts
             if order.isolation == "task":
                 return await TaskExecution(operations, signals, self.control, guard).run(workload, job, timeout_s)
-            execution = ExecutionWithEffects(
+            execution = ProcessExecution(
                 parts.spawner, operations, signals, self.control, guard, parts.settings.kill_grace_s
             )
             return await execution.run(job, timeout_s)

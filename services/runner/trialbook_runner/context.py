@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -22,18 +22,21 @@ from trialbook.errors import Invalid
 from trialbook.ids import IdSource
 from trialbook.signals import LEVELS, Log, Metric, Progress, Row
 from trialbook.workload import Cancelled, EffectRecord, EffectSource, Failure, Paused, request_digest
-from trialbook_runner.effects import AskSource, EffectOp, FindEffect, SaveEffect
 from trialbook_runner.execute.failures import verdict_of
 from trialbook_runner.execute.wire import (
     AnyOp,
+    AskSource,
     BeginStep,
     CancelChild,
+    EffectOp,
     EndStep,
     FetchBlob,
+    FindEffect,
     Job,
     RunChild,
     SaveArtifact,
     SaveCheckpoint,
+    SaveEffect,
     StepReply,
 )
 from trialbook_runner.records import Recorder, bounded_text, checked_data
@@ -190,7 +193,7 @@ class RunContext:
 
     async def _ask(self, op: EffectOp) -> Any:
         """The reply; one that is under way is waited for before a cancellation goes on, so that no record is lost."""
-        request = self._channel.request(cast(AnyOp, op))  # the channel carries every operation alike
+        request = self._channel.request(op)
         try:
             asyncio.get_running_loop()
         except RuntimeError:

@@ -13,30 +13,8 @@ from trialbook.errors import Conflict
 from trialbook.ports import BlobStore
 from trialbook.workload import EffectMode, EffectSource
 from trialbook_runner.blobs import load_value, store_value
-from trialbook_runner.execute.wire import Op
+from trialbook_runner.execute.wire import AskSource, EffectOp, FindEffect, SaveEffect
 from trialbook_runner.facts import AttemptFacts
-
-
-class AskSource(Op, frozen=True, kw_only=True, tag="ask_effect_source"):
-    """-> EffectSource."""
-
-
-class FindEffect(Op, frozen=True, kw_only=True, tag="find_effect"):
-    """-> EffectRecord or None."""
-
-    key: str
-
-
-class SaveEffect(Op, frozen=True, kw_only=True, tag="save_effect"):
-    """-> None, once the fact is in the ledger."""
-
-    key: str
-    request_digest: str
-    response: Any
-    info: dict[str, Any]
-
-
-EffectOp = AskSource | FindEffect | SaveEffect
 
 
 class Original(msgspec.Struct, frozen=True):

@@ -11,16 +11,19 @@ from trialbook.errors import TooLarge
 from trialbook.ports import BlobStore
 from trialbook_runner.blobs import INLINE_BYTES, fetch_file, store_file, store_value
 from trialbook_runner.children import Children
-from trialbook_runner.effects import AskSource, EffectOp, FindEffect, RunEffects, SaveEffect
+from trialbook_runner.effects import RunEffects
 from trialbook_runner.execute.wire import (
     AnyOp,
+    AskSource,
     BeginStep,
     CancelChild,
     EndStep,
     FetchBlob,
+    FindEffect,
     RunChild,
     SaveArtifact,
     SaveCheckpoint,
+    SaveEffect,
     StepReply,
     encode,
 )
@@ -41,7 +44,7 @@ class Operations:
         self._facts, self._blobs, self._children, self._effects = facts, blobs, children, effects
         self._attempt, self._max_artifact_bytes = facts.attempt, max_artifact_bytes
 
-    async def request(self, op: AnyOp | EffectOp) -> Any:
+    async def request(self, op: AnyOp) -> Any:
         """Carry out an operation. Raises a ``Refusal`` for the workload, or ``Stale``."""
         match op:
             case BeginStep():

@@ -134,6 +134,8 @@ class ChildChannel:
             return
         reply = wire.decode_reply(payload)
         future, type_ = self._open.pop(reply.id)
+        if not future.set_running_or_notify_cancel():
+            return  # who asked was cancelled meanwhile; what was asked for has happened all the same
         if reply.error is not None:
             future.set_exception(refusal(**reply.error))
         else:

@@ -95,7 +95,27 @@ class FetchBlob(Op, frozen=True, kw_only=True, tag="fetch_blob"):
     path: str
 
 
-AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild | CancelChild | FetchBlob
+class AskSource(Op, frozen=True, kw_only=True, tag="ask_effect_source"):
+    """-> EffectSource."""
+
+
+class FindEffect(Op, frozen=True, kw_only=True, tag="find_effect"):
+    """-> EffectRecord or None."""
+
+    key: str
+
+
+class SaveEffect(Op, frozen=True, kw_only=True, tag="save_effect"):
+    """-> None, once the fact is in the ledger."""
+
+    key: str
+    request_digest: str
+    response: Any
+    info: dict[str, Any]
+
+
+EffectOp = AskSource | FindEffect | SaveEffect
+AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild | CancelChild | FetchBlob | EffectOp
 
 
 class StepReply(msgspec.Struct, frozen=True, kw_only=True):
