@@ -2,8 +2,9 @@
 
 from trialbook_marketplace.analytics.audit import audit
 from trialbook_marketplace.analytics.biases import biases
+from trialbook_marketplace.analytics.replay import history_after
 from trialbook_marketplace.analytics.summary import analyse
 from trialbook_marketplace.analytics.threads import threads
 from trialbook_marketplace.analytics.traces import traces
 
-__all__ = ["analyse", "audit", "biases", "threads", "traces"]
+__all__ = ["analyse", "audit", "biases", "history_after", "threads", "traces"]

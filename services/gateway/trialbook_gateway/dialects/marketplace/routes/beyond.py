@@ -9,14 +9,16 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from trialbook.domain.run import commands
-from trialbook.errors import Conflict
+from trialbook.errors import Conflict, Invalid
 from trialbook_gateway.dialects.marketplace import experiments, exports, schemas
+from trialbook_gateway.dialects.marketplace.errors import bad_request
 from trialbook_gateway.dialects.marketplace.experiments import LABEL, Experiment
 from trialbook_gateway.dialects.marketplace.listing import runs_labelled
 from trialbook_gateway.dialects.marketplace.parts import Where
 from trialbook_gateway.dialects.marketplace.routes.described import described
 from trialbook_gateway.idempotency import command_id
-from trialbook_marketplace.analytics import analyse, threads
+from trialbook_marketplace.analytics import analyse, history_after, threads
+from trialbook_marketplace.rows import History
 
 router = APIRouter(tags=["beyond the original"])
 Distance = Annotated[int, Query(ge=0, le=20, description="Levenshtein distance up to which item names match.")]
@@ -55,12 +57,26 @@ async def experiment_analytics(where: Where, name: str, fuzzy_match_distance: Di
 
 
 @router.get("/api/experiments/{name}/threads", response_model=dict[str, Any], responses=described(400, 404, 422))
-async def experiment_threads(where: Where, name: str, fuzzy_match_distance: Distance = 0) -> Response:
-    """Customers, businesses, messages and conversations, newest first, with the analytics."""
+async def experiment_threads(
+    where: Where,
+    name: str,
+    fuzzy_match_distance: Distance = 0,
+    after_action: Annotated[int | None, Query(description="As it all was after this many actions; 0: none.")] = None,
+) -> Response:
+    """Customers, businesses, messages and conversations, newest first, with the analytics; now, or at any position."""
     found = await experiments.require(where.services, where.caller, name)
-    result = await where.parts.histories.compute(
-        where.caller, found, lambda h: msgspec.json.encode(threads(h.agents, h.actions, h.logs, fuzzy_match_distance))
-    )
+
+    def work(history: History) -> bytes:
+        then = history if after_action is None else history_after(history, after_action)
+        view = threads(then.agents, then.actions, then.logs, fuzzy_match_distance)
+        return msgspec.json.encode(
+            view if after_action is None else {**view, "after_action": after_action, "actions": len(history.actions)}
+        )
+
+    try:
+        result = await where.parts.histories.compute(where.caller, found, work)
+    except Invalid as refusal:
+        raise bad_request(refusal) from None
     return Response(result, media_type="application/json")
 
 
