@@ -76,15 +76,33 @@ def time_text(time_us: int) -> str:
     return rfc3339(_EPOCH + timedelta(microseconds=time_us))
 
 
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries: of ``level`` or above, of one agent, with ``q`` in the message (in any case); empty: all."""
+
+    level: str = ""
+    agent_id: str = ""
+    q: str = ""
+
+
+EVERY = Filter()
+
+
 async def read_page(
-    services: Services, caller: Caller, experiment: Experiment, since: str | None, position: str | None, limit: int
+    services: Services,
+    caller: Caller,
+    experiment: Experiment,
+    since: str | None,
+    position: str | None,
+    limit: int,
+    only: Filter = EVERY,
 ) -> tuple[EntryPage, str]:
     """A page and the cursor after it. ``position`` goes before ``since``; without both: the newest entries."""
     after = None if position is None else parse_cursor(position)
     since_us = None if since is None else parse_since(since)
     query = RunLogs(
         id=experiment.id, after=after, since_us=since_us if after is None else None, limit=limit,
-        at_least=experiment.sequence, at_least_signals=experiment.signals,
+        level=only.level, logger=only.agent_id, contains=only.q, at_least=experiment.sequence,
+        at_least_signals=experiment.signals,
     )  # fmt: skip
     answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
     page = decode_page(answer.result or b"null")

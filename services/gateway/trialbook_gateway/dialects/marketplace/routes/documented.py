@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
@@ -19,9 +19,12 @@ from trialbook_marketplace.config import (
     DEFAULT_SEARCH_ALGORITHM,
     DEFAULT_SEARCH_BANDWIDTH,
 )
+from trialbook_marketplace.rows import EXPERIMENT
 
 NEXT_CURSOR = "X-Next-Cursor"
 NOT_TRACKED = "Experiment '{}' not found in tracker"
+LogLevel = Literal["debug", "info", "warning", "error"]
+OF_AGENT = f"Only entries of this agent; {EXPERIMENT}: those of the experiment itself."
 router = APIRouter()
 
 
@@ -105,10 +108,17 @@ async def experiment_logs(
     since: Annotated[str | None, Query(description="Only entries strictly newer than this ISO 8601 time.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(description="Continue strictly after this X-Next-Cursor.")] = None,
+    level: Annotated[LogLevel | None, Query(description="Only entries of this level or above.")] = None,
+    agent_id: Annotated[str, Query(max_length=200, description=OF_AGENT)] = "",
+    q: Annotated[str, Query(max_length=200, description="Only entries with this text in the message.")] = "",
 ) -> Response:
-    """The newest entries, or those after a time or a cursor, ascending. ``X-Next-Cursor`` says where to go on."""
+    """The newest entries, or those after a time or a cursor, ascending. ``X-Next-Cursor`` says where to go on.
+
+    Filters choose among the entries; ``total`` still counts all, and a cursor means the same place under any filter.
+    """
     found = await experiments.require(where.services, where.caller, name)
-    page, position = await logs.read_page(where.services, where.caller, found, since, cursor, limit)
+    only = logs.Filter(level=level or "", agent_id=agent_id, q=q)
+    page, position = await logs.read_page(where.services, where.caller, found, since, cursor, limit, only)
     return Response(msgspec.json.encode(page), media_type="application/json", headers={NEXT_CURSOR: position})
 
 
