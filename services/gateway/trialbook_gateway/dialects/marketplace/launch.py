@@ -202,6 +202,7 @@ def _spec(
 ) -> RunSpec:
     """The order for the runners; defaults are those of the announced workload, if a runner has announced it yet."""
     announced = next((w for w in services.directory.workloads() if w.name == WORKLOAD), None)
+    usual_limit = announced.timeout_s if announced else None
     recorded = {name: getattr(body, name) for name in _RECORDED}
     params = {
         "experiment_name": config.experiment_name, "dataset": snapshot.name, "dataset_path": snapshot.path,
@@ -214,7 +215,7 @@ def _spec(
     return RunSpec(
         workload=WORKLOAD, params=params, name=config.experiment_name, title=config.experiment_name,
         labels={LABEL: config.experiment_name, "dataset": snapshot.name}, seed=config.seed,
-        pool=announced.pool if announced else "default", timeout_s=announced.timeout_s if announced else None,
+        pool=announced.pool if announced else "default", timeout_s=body.timeout_seconds or usual_limit,
         inputs={"dataset": sha256}, dialect=DIALECT, extra={"request": {**recorded, "postgres_password": MASK}},
     )  # fmt: skip
 

@@ -11,6 +11,9 @@ from trialbook_marketplace.config import DEFAULT_SEARCH_ALGORITHM, DEFAULT_SEARC
 INT64 = 2**63 - 1
 Text = Annotated[str, Field(max_length=1000)]
 """What is only recorded must stay small."""
+TimeLimit = Annotated[
+    float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False, description="Wall-clock limit; later, the run fails.")
+]
 
 
 class Dataset(BaseModel):
@@ -65,6 +68,7 @@ class ExperimentRequest(BaseModel):
         None
     )
     max_cost: Annotated[float, Field(gt=0, description="US dollars of all calls; more ends the run.")] | None = None
+    timeout_seconds: TimeLimit | None = None
 
 
 class DatasetUpload(BaseModel):
