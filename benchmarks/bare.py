@@ -50,6 +50,10 @@ class BareStream:
         first = await self._publish(subject, 0)
         await self._publish(subject, first)
 
+    async def fact(self, payload: bytes) -> None:
+        """One message on a new subject that expects it to be empty."""
+        await self._publish(f"benchmark.{next(self._numbers)}", 0, payload)
+
     async def batch(self, size: int) -> None:
         """One atomic batch on new subjects."""
         id_ = f"bare-{next(self._numbers)}"
@@ -59,11 +63,11 @@ class BareStream:
         headers = {"Nats-Batch-Id": id_, "Nats-Batch-Sequence": str(size), "Nats-Batch-Commit": "1"}
         _sequence((await self._nc.request(f"benchmark.{id_}.{size}", PAYLOAD, timeout=5, headers=headers)).data)
 
-    async def _publish(self, subject: str, expected: int) -> int:
+    async def _publish(self, subject: str, expected: int, payload: bytes = PAYLOAD) -> int:
         headers = {
             "Nats-Msg-Id": f"{next(self._numbers):032x}", "Nats-Expected-Last-Subject-Sequence": str(expected),
         }  # fmt: skip
-        return _sequence((await self._nc.request(subject, PAYLOAD, timeout=5, headers=headers)).data)
+        return _sequence((await self._nc.request(subject, payload, timeout=5, headers=headers)).data)
 
 
 def _sequence(reply: bytes) -> int:

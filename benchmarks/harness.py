@@ -52,10 +52,12 @@ def summary(target: Target, samples: list[Sample]) -> Row:
     value = median(sample.value for sample in samples)
     bare = median(sample.bare for sample in samples)
     more = medians([sample.more for sample in samples])
-    wanted = median(target.target if sample.target is None else sample.target for sample in samples)
-    met = reached(value, wanted, target.better)
+    targets = [target.target if sample.target is None else sample.target for sample in samples]
+    known = [wanted for wanted in targets if wanted is not None]
+    wanted = median(known) if known else None
+    met = None if wanted is None else reached(value, wanted, target.better)
     for goal in target.goals:
-        met = met and goal.name in more and reached(more[goal.name], goal.target, goal.better)
+        met = met is not False and goal.name in more and reached(more[goal.name], goal.target, goal.better)
         more[f"{goal.name}_target"] = goal.target
     return Row(
         key=target.key, title=target.title, value=value, unit=target.unit, target=wanted, met=met, bare=bare,

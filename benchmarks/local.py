@@ -23,6 +23,7 @@ bench-sandbox = benchmarks.workloads:nothing_sandbox
 bench-logs = benchmarks.workloads:logs
 bench-ticks = benchmarks.workloads:ticks
 bench-sleep = benchmarks.workloads:sleep
+bench-effects = benchmarks.workloads:effects
 """
 METADATA = "Metadata-Version: 2.1\nName: trialbook-benchmarks\nVersion: 0\n"
 

@@ -20,12 +20,15 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table: ``value`` is in ``unit`` and is met when it is not on the wrong side of ``target``."""
+    """One line of the table: ``value`` is in ``unit`` and is met when it is not on the wrong side of ``target``.
+
+    ``target`` None: nothing is promised, so nothing is met or missed.
+    """
 
     key: str
     title: str
     unit: str
-    target: float
+    target: float | None
     better: Better
     goals: tuple[Goal, ...] = ()
 
@@ -54,14 +57,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one benchmark: medians, or the error that ended it."""
+    """The outcome of one benchmark: medians, or the error that ended it. ``met`` is None without a target."""
 
     key: str
     title: str
     value: float | None
     unit: str
-    target: float
-    met: bool
+    target: float | None
+    met: bool | None
     bare: float | None
     ratio: float | None
     more: dict[str, float] = {}

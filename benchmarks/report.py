@@ -44,7 +44,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    met = "error" if row.error is not None else "yes" if row.met else "no"
+    met = "error" if row.error is not None else "-" if row.met is None else "yes" if row.met else "no"
     return (
         row.key,
         row.title,

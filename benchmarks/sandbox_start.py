@@ -73,25 +73,46 @@ def behind(wall: str, workdir: Path) -> Callable[[list[str]], Awaitable[None]]:
     return run
 
 
+class Pairs:
+    """Milliseconds of bare and of walled starts, taken alternately; ``calm`` of them in quiet moments."""
+
+    def __init__(self) -> None:
+        self.bare: list[float] = []
+        self.walled: list[float] = []
+        self.calm = 0
+
+    @property
+    def over(self) -> float:
+        """The median of the differences."""
+        return statistics.median(walled - bare for bare, walled in zip(self.bare, self.walled, strict=True))
+
+
+async def sample(wall: str, workdir: Path, argv: list[str], samples: int) -> Pairs:
+    """Start a program bare and behind a wall, so many times. Raises ``RuntimeError`` when the wall does not stand."""
+    run, pairs = behind(wall, workdir), Pairs()
+    await run(argv)  # what is found out about the machine only once
+    for _ in range(samples):
+        pairs.calm += await quiet()
+        pairs.bare.append(await timed_ms(bare(argv)))
+        pairs.walled.append(await timed_ms(run(argv)))
+    return pairs
+
+
 async def main(samples: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)  # noqa: PTH101, S103 -- programs are other users
         for name, argv in PROGRAMS.items():
             for wall in ("bwrap", "landlock", "none"):
-                run, rows, calm = behind(wall, Path(directory)), [], 0
                 try:
-                    for _ in range(samples):
-                        calm += await quiet()
-                        rows.append((await timed_ms(bare(argv)), await timed_ms(run(argv))))
+                    pairs = await sample(wall, Path(directory), argv, samples)
                 except RuntimeError as error:
                     print(f"{name:7} {wall:9} not possible here: {error}")
                     continue
-                alone, walled = (statistics.median(column) for column in zip(*rows, strict=True))
-                over = statistics.median(b - a for a, b in rows)
+                alone, walled = statistics.median(pairs.bare), statistics.median(pairs.walled)
                 print(
-                    f"{name:7} {wall:9} bare {alone:6.1f} ms  walled {walled:6.1f} ms  over {over:6.1f} ms"
-                    f"  least {min(b for _, b in rows):5.1f} ms  ({calm}/{samples} samples in quiet moments)"
+                    f"{name:7} {wall:9} bare {alone:6.1f} ms  walled {walled:6.1f} ms  over {pairs.over:6.1f} ms"
+                    f"  least {min(pairs.walled):5.1f} ms  ({pairs.calm}/{samples} samples in quiet moments)"
                 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,17 @@ class Sleep(msgspec.Struct):
     """How long."""
 
     seconds: float
+
+
+class EffectsToRecord(msgspec.Struct):
+    """How many effects, and how many at once."""
+
+    effects: int
+    parallel: int
+
+
+RESPONSE = {"request": {"messages": [{"role": "user", "content": "p" * 2000}]}, "completion": {"text": "a" * 300}}
+"""About as large as a model's call that is recorded with its prompt."""
 
 
 @workload("bench-inline", isolation="inline")
@@ -68,3 +80,19 @@ async def ticks(ctx: Context, params: Ticks) -> None:
 async def sleep(_ctx: Context, params: Sleep) -> None:
     """Sleeps."""
     await asyncio.sleep(params.seconds)
+
+
+@workload("bench-effects", params=EffectsToRecord, isolation="process")
+async def effects(ctx: Context, params: EffectsToRecord) -> float:
+    """Records effects whose calls cost nothing; returns the milliseconds per effect."""
+
+    async def call() -> dict[str, Any]:
+        return RESPONSE
+
+    async def some(worker: int) -> None:
+        for number in range(worker, params.effects, params.parallel):
+            await ctx.effect(f"call/{number}", {"number": number}, call)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(some(worker) for worker in range(params.parallel)))
+    return (time.perf_counter() - start) * 1000 / params.effects
