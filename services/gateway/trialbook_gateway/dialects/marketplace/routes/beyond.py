@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from trialbook.domain.run import commands
 from trialbook.errors import Conflict, Invalid
-from trialbook_gateway.dialects.marketplace import experiments, exports, schemas
+from trialbook_gateway.dialects.marketplace import experiments, exports, parquet, schemas
 from trialbook_gateway.dialects.marketplace.errors import bad_request
 from trialbook_gateway.dialects.marketplace.experiments import LABEL, Experiment
 from trialbook_gateway.dialects.marketplace.listing import runs_labelled
@@ -94,15 +94,22 @@ async def experiment_runs(where: Where, name: str) -> list[dict[str, Any]]:
 @router.get(
     "/api/experiments/{name}/export",
     response_class=Response,
-    responses={200: {"content": {exports.MEDIA_TYPE: {}, exports.GZIP: {}}}, **described(400, 404, 422)},
+    responses={
+        200: {"content": {exports.MEDIA_TYPE: {}, exports.GZIP: {}, parquet.MEDIA_TYPE: {}}},
+        **described(400, 404, 422),
+    },
 )
 async def experiment_export(
-    where: Where, name: str, file_format: Annotated[Literal["sqlite", "jsonl"], Query(alias="format")] = "sqlite"
+    where: Where,
+    name: str,
+    file_format: Annotated[Literal["sqlite", "jsonl", "parquet"], Query(alias="format")] = "sqlite",
 ) -> Response:
-    """The history as an SQLite file (tables agents, actions and logs) or as compressed JSON Lines."""
+    """The history: tables agents, actions and logs in an SQLite file or as Parquet in a ZIP, or as JSON Lines."""
     found = await experiments.require(where.services, where.caller, name)
     if file_format == "jsonl":
         return await exports.history_lines(where.services, where.parts.histories, where.caller, found)
+    if file_format == "parquet":
+        return await parquet.parquet_archive(where.services, where.caller, found)
     return await exports.download(where.services, where.parts.histories, where.caller, found)
 
 
