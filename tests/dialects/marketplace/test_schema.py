@@ -47,4 +47,4 @@ def test_replies_are_documented(stack: Processes, mode: schemathesis.GenerationM
 
         check()
         operations += 1
-    assert operations == (24 if mode is schemathesis.GenerationMode.POSITIVE else 14)
+    assert operations == (25 if mode is schemathesis.GenerationMode.POSITIVE else 14)

@@ -15,7 +15,7 @@ from trialbook_gateway.dialects.marketplace.datasets import Datasets
 from trialbook_gateway.dialects.marketplace.history import Histories
 from trialbook_gateway.dialects.marketplace.launch import Launcher
 from trialbook_gateway.dialects.marketplace.parts import Parts
-from trialbook_gateway.dialects.marketplace.routes import beyond, datasets, documented, live, models, sweeps
+from trialbook_gateway.dialects.marketplace.routes import beyond, dashboard, datasets, documented, live, models, sweeps
 from trialbook_gateway.dialects.marketplace.settings import marketplace_settings
 from trialbook_gateway.dialects.marketplace.stored import StoredDatasets
 from trialbook_gateway.dialects.shapes import plain
@@ -40,14 +40,15 @@ CLAIMS = (
 
 
 class _Protected:
-    """Asks for a token under ``/api/``; health and documents need none."""
+    """Asks for a token under ``/api/``; health, documents and the page of the dashboard need none."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._open, self._guarded = app, Guard(app, services.authenticator, render=plain)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        guarded = scope["type"] in ("http", "websocket") and get_route_path(scope).startswith("/api/")
+        path = get_route_path(scope) if scope["type"] in ("http", "websocket") else ""
+        guarded = path.startswith("/api/") and not (scope["type"] == "http" and dashboard.PATH.fullmatch(path))
         await (self._guarded if guarded else self._open)(scope, receive, send)
 
 
@@ -66,7 +67,15 @@ def create_app(services: Services) -> FastAPI:
         histories=Histories(services, settings.concurrent_reads),
     )  # fmt: skip
     errors.install(app)
-    for router in (documented.router, live.router, datasets.router, beyond.router, models.router, sweeps.router):
+    for router in (
+        documented.router,
+        live.router,
+        datasets.router,
+        beyond.router,
+        models.router,
+        sweeps.router,
+        dashboard.router,
+    ):
         app.include_router(router)
     return app
 
