@@ -22,7 +22,7 @@ async def run_one(module: Module, options: Options) -> Row:
     samples: list[Sample] = []
     try:
         async with asyncio.timeout(LONGEST_S), module.prepare(options) as measure:
-            for _ in range(options.repeats):
+            for _ in range(1 if target.once else options.repeats):
                 samples.append(await measure())
                 note(f"{target.key}  {samples[-1].value:.6g} {target.unit}, bare {samples[-1].bare:.6g}")
     except Exception as error:  # noqa: BLE001 - whatever it is becomes the row's error, and the exit code

@@ -22,7 +22,7 @@ class Goal(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table: ``value`` is in ``unit`` and is met when it is not on the wrong side of ``target``.
 
-    ``target`` None: nothing is promised, so nothing is met or missed.
+    ``target`` None: nothing is promised, so nothing is met or missed. ``once``: takes minutes and is not repeated.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None
     better: Better
     goals: tuple[Goal, ...] = ()
+    once: bool = False
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

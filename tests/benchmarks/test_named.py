@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import msgspec
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.harness import choose, failed, run_one, summary
-from benchmarks.model import Options, Sample, Target
+from benchmarks.model import Measure, Options, Sample, Target
 from benchmarks.report import as_json, table
 from benchmarks.sandbox_start import Pairs
 from benchmarks.scripted import environment, scripted_server
@@ -63,6 +66,29 @@ def test_what_has_no_target_is_neither_met_nor_missed() -> None:
     answer = msgspec.json.decode(as_json([row]))["L0"]
     assert (answer["target"], answer["met"]) == (None, None)
     assert failed(PLAIN, "no luck").met is False
+
+
+class Counted:
+    """Counts how often it is measured."""
+
+    def __init__(self, once: bool) -> None:
+        self.TARGET = msgspec.structs.replace(PLAIN, once=once)
+        self.times = 0
+
+    @asynccontextmanager
+    async def prepare(self, _options: Options) -> AsyncIterator[Measure]:
+        async def measure() -> Sample:
+            self.times += 1
+            return Sample(value=1, bare=1)
+
+        yield measure
+
+
+@pytest.mark.parametrize(("once", "times"), [(True, 1), (False, 3)])
+async def test_what_takes_minutes_is_measured_once(once: bool, times: int) -> None:
+    module = Counted(once)
+    assert (await run_one(module, Options(repeats=3))).value == 1
+    assert module.times == times
 
 
 def test_what_a_sandbox_costs_is_the_median_of_differences() -> None:
