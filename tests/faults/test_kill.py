@@ -39,7 +39,7 @@ async def load(api: Api, stop: asyncio.Event, runs: list[str]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def campaign(directory: Path, victims: list[str]) -> None:
+async def campaign(directory: Path, victims: list[str], outage_s: float) -> None:
     async with Stack(directory, runners=2, env=ENV) as stack:
         api, stop = Api(stack), asyncio.Event()
         runs: list[str] = []
@@ -55,7 +55,7 @@ async def campaign(directory: Path, victims: list[str]) -> None:
             assert (await api.finished(run))["status"] == "completed"
         await everything_finished(api)
         await audit(api, stack)
-        assert api.outage_s < 5.0, f"no answer for {api.outage_s:.1f} s"
+        assert api.outage_s < outage_s, f"no answer for {api.outage_s:.1f} s"
         await api.close()
 
 
@@ -69,15 +69,16 @@ async def everything_finished(api: Api) -> None:
 
 
 async def test_kill_9_of_each_service(tmp_path: Path) -> None:
-    await campaign(tmp_path / "data", ["runner-1", "gateway", "projector", "nats", "runner-2"])
+    await campaign(tmp_path / "data", ["runner-1", "gateway", "projector", "nats", "runner-2"], outage_s=5.0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(4))
 async def test_kill_9_again_and_again(tmp_path: Path, seed: int) -> None:
+    """The supervisor waits up to ten seconds before it starts a service again that keeps dying."""
     services = ["gateway", "projector", "nats", "runner-1", "runner-2"]
-    await campaign(tmp_path / "data", random.Random(seed).choices(services, k=25))
+    await campaign(tmp_path / "data", random.Random(seed).choices(services, k=25), outage_s=20.0)
 
 
 async def test_a_killed_runner_is_replaced_within_twice_the_lease(tmp_path: Path) -> None:
