@@ -23,6 +23,9 @@ def main() -> int:
         sys.stderr.write(f"trialbook runner: {refusal.detail}\n")
         return 2
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):  # a line for every model call otherwise
+        for wire in ("httpx", "httpx2"):
+            logging.getLogger(wire).setLevel(logging.WARNING)
     ours = [name for name in THREAD_LIMITS if name not in os.environ]
     os.environ.update(dict.fromkeys(ours, "1"))
     if prices := os.environ.get("TRIALBOOK_LLM_PRICES"):

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.25
 ROOM_S = 0.003
 """Others need about a millisecond to read what is new and append."""
+TALK_S = 0.02
+"""How long an attempt may go on appending without leaving that much room: less than others go on trying."""
 
 
 class AttemptFacts:
@@ -27,7 +29,7 @@ class AttemptFacts:
     ) -> None:
         self._handler, self._meta, self._known = handler, meta, known
         self._lock = asyncio.Lock()
-        self._appended_at = 0.0
+        self._appended_at = self._room_at = 0.0
         self.aggregate, self.attempt = aggregate, attempt
 
     @property
@@ -59,9 +61,13 @@ class AttemptFacts:
 
     async def _leave_room(self) -> None:
         """Others must find a moment to append to the run, or nobody could cancel one that never stops talking."""
-        left = self._appended_at + ROOM_S - asyncio.get_running_loop().time()
-        if left > 0:
-            await asyncio.sleep(left)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now - self._appended_at < ROOM_S:
+            if now - self._room_at < TALK_S:
+                return
+            await asyncio.sleep(ROOM_S)
+        self._room_at = loop.time()
 
     async def verify(self) -> None:
         """Read whether the attempt still owns its run. Raises ``Stale`` when it does not."""
