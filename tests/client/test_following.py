@@ -15,6 +15,8 @@ from trialbook import errors
 from trialbook.client import AsyncClient, Client, ProgressView, StatusView
 from trialbook.queries import LogView
 
+pytestmark = pytest.mark.integration  # a real HTTP server answers
+
 PATH = f"/v1/runs/{views.RUN}/stream"
 HEAD = {"content-type": "text/event-stream"}
 

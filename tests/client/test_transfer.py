@@ -16,6 +16,8 @@ from tests.client.conftest import Cut, Server, problem
 from trialbook import errors
 from trialbook.client import AsyncClient, Client
 
+pytestmark = pytest.mark.integration  # a real HTTP server answers
+
 CONTENT = os.urandom(700_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PATH = f"/v1/runs/{views.RUN}/artifacts"
