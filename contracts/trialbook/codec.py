@@ -8,7 +8,6 @@ import msgspec
 
 from trialbook.aggregates import EVENT_TYPES
 from trialbook.clock import Clock
-from trialbook.domain import run
 from trialbook.domain.run import events as run_events
 from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.ids import IdSource
@@ -62,8 +61,3 @@ def route_of(fact: Any) -> tuple[str, ...]:
     if isinstance(fact, run_events.Queued):
         return (fact.pool, fact.priority)
     return ()
-
-
-def run_spec(data: dict[str, Any]) -> run.RunSpec:
-    """Convert and check a plain object; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(data, run.RunSpec)

@@ -2,7 +2,7 @@
 
 Layout: ``fact.<workspace>.<kind>.<id>.<name>[.<pool>.<priority>]``, ``signal.<workspace>.run.<id>.<kind>``,
 ``tap.<fact or signal subject>`` (republished copies, for outside subscribers), ``ask.<workspace>.<query>``,
-``cmd.<workspace>.<command>``, ``presence.<what>.<id>``, ``blob.<sha256>.<part>``.
+``presence.<what>.<id>``, ``blob.<sha256>.<part>``.
 """
 
 from __future__ import annotations
@@ -75,11 +75,6 @@ def asked(subject: str) -> tuple[str, str]:
     """Workspace and query of a subject that ``ASKS_ALL`` matched."""
     _, workspace, query = subject.split(".", 2)
     return workspace, query
-
-
-def command(workspace: str, name: str) -> str:
-    """Where a command may be given by request/reply."""
-    return f"cmd.{workspace}.{name}"
 
 
 def presence(what: Literal["runner", "workload", "projector"], id_: str) -> str:

@@ -54,6 +54,20 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """The latest progress signal ``{time, done, total, unit, message, step}``; null before the first."""
 
 
+class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be run; ``params_schema`` is a JSON Schema (2020-12), ``available``: a live runner executes it now."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    isolation: str
+    pool: str
+    timeout_s: float | None
+    params_schema: dict[str, Any]
+    available: bool
+
+
 def run_view(
     workspace: str, id_: str, state: RunState, sequence: int, progress: dict[str, Any] | None = None
 ) -> RunView:

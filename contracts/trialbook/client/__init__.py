@@ -10,7 +10,8 @@ with Client() as client:                     # TRIALBOOK_URL, TRIALBOOK_TOKEN
 from trialbook.client.blocking import Client
 from trialbook.client.core import AsyncClient
 from trialbook.client.following import Following, ProgressView, StatusView
-from trialbook.client.results import ArtifactView, Comparison, Fact, Results, WorkloadView, WorkspaceView
+from trialbook.client.results import ArtifactView, Comparison, Fact, Results, WorkspaceView
+from trialbook.views import WorkloadView
 
 __all__ = [
     "ArtifactView",

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from trialbook.client.ledger import Ledger
-from trialbook.client.results import Comparison, Results, WorkloadView
+from trialbook.client.results import Comparison, Results
 from trialbook.client.runs import Runs
 from trialbook.client.stored import Datasets, Files, Models
 from trialbook.client.transport import Transport, decoded
@@ -20,6 +20,7 @@ from trialbook.client.workspaces import Workspaces
 from trialbook.errors import Invalid
 from trialbook.presence import RunnerInfo
 from trialbook.queries import SqlResult
+from trialbook.views import WorkloadView
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL, TOKEN, WORKSPACE = "TRIALBOOK_URL", "TRIALBOOK_TOKEN", "TRIALBOOK_WORKSPACE"

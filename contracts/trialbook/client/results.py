@@ -52,20 +52,6 @@ class WorkspaceView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
-class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be run; ``params_schema`` is a JSON Schema (2020-12), ``available``: a live runner executes it now."""
-
-    name: str
-    version: str
-    title: str
-    description: str
-    isolation: str
-    pool: str
-    timeout_s: float | None
-    params_schema: dict[str, Any]
-    available: bool
-
-
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One run's side of a comparison of a metric; ``points`` are ``{cursor, index, time, value}``, evenly chosen."""
 

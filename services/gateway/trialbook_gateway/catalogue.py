@@ -11,7 +11,7 @@ from trialbook.domain.versioned import Version
 from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
 from trialbook.queries import ItemView, LogPage, Page, SqlResult
-from trialbook.views import RunView
+from trialbook.views import RunView, WorkloadView
 from trialbook_gateway.api import (
     analysis,
     asyncapi,
@@ -39,7 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
-    workspaces.WorkspaceView, workspaces.WorkspacePage, catalog.WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
+    workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [

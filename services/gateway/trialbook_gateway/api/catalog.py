@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from trialbook.errors import NotFound
 from trialbook.presence import RunnerInfo, WorkloadInfo
+from trialbook.views import WorkloadView
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.directory import Runner
@@ -20,20 +21,6 @@ from trialbook_gateway.services import services_of
 router = APIRouter(prefix="/v1", tags=["workloads"], route_class=StrictRoute)
 NoParameters = Annotated[NoQuery, Query()]
 Name = Annotated[str, Path(max_length=63)]
-
-
-class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload; ``available``: a live runner executes it now. ``params_schema`` is a JSON Schema (2020-12)."""
-
-    name: str
-    version: str
-    title: str
-    description: str
-    isolation: str
-    pool: str
-    timeout_s: float | None
-    params_schema: dict[str, Any]
-    available: bool
 
 
 class WorkloadPage(msgspec.Struct, frozen=True, kw_only=True):
