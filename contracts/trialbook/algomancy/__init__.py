@@ -1,0 +1,1 @@
+"""Authoring of algomancy plugins: parameters, algorithms, KPIs, profiles."""

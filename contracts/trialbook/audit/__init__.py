@@ -1,0 +1,1 @@
+"""The ledger's proof: tree, checkpoints, verification. Pure: bytes in, verdicts out."""
