@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -23,34 +24,44 @@ TRIES = 4
 async def read_facts(nc: Client, filter_: str, after: int) -> list[Recorded]:
     """All facts on subjects matching ``filter_`` with a sequence above ``after``. Raises ``Unavailable``."""
     found: list[Recorded] = []
-    position, failures = after, 0
+    position = after
     while True:
-        try:
-            page, more = await _page(nc, filter_, position + 1)
-        except (TimeoutError, nats.errors.Error, OSError) as error:
-            failures += 1
-            if failures == TRIES or not await connected(nc, READ_TIMEOUT_S):
-                raise Unavailable("ledger_unavailable", "The ledger does not answer; try again.") from error
-            continue
-        found.extend(page)
+        page, more = await request_messages(nc, {"seq": position + 1, "batch": BATCH, "next_by_subj": filter_})
+        found.extend(map(recorded, page))
         if not more:
             return found
         position = found[-1].sequence
 
 
-async def _page(nc: Client, filter_: str, start: int) -> tuple[list[Recorded], bool]:
+def recorded(message: Msg) -> Recorded:
+    """The fact of a message that a direct get returned."""
+    return Recorded(sequence=int((message.headers or {})["Nats-Sequence"]), event=decode_event(message.data))
+
+
+async def request_messages(nc: Client, request: dict[str, Any]) -> tuple[list[Msg], bool]:
+    """One direct get of at most ``BATCH`` messages, and whether there are more. Raises ``Unavailable``."""
+    failures = 0
+    while True:
+        try:
+            return await _request(nc, request)
+        except (TimeoutError, nats.errors.Error, OSError) as error:
+            failures += 1
+            if failures == TRIES or not await connected(nc, READ_TIMEOUT_S):
+                raise Unavailable("ledger_unavailable", "The ledger does not answer; try again.") from error
+
+
+async def _request(nc: Client, request: dict[str, Any]) -> tuple[list[Msg], bool]:
     inbox = nc.new_inbox()
     subscription = await nc.subscribe(inbox, max_msgs=BATCH + 1)
     try:
-        request = {"seq": start, "batch": BATCH, "next_by_subj": filter_}
         await nc.publish(f"$JS.API.DIRECT.GET.{FACTS}", msgspec.json.encode(request), reply=inbox)
         return await asyncio.wait_for(_collect(subscription), READ_TIMEOUT_S)
     finally:
         await subscription.unsubscribe()
 
 
-async def _collect(subscription: object) -> tuple[list[Recorded], bool]:
-    page: list[Recorded] = []
+async def _collect(subscription: object) -> tuple[list[Msg], bool]:
+    page: list[Msg] = []
     while True:
         message: Msg = await subscription.next_msg(timeout=READ_TIMEOUT_S)  # type: ignore[attr-defined]
         headers = message.headers or {}
@@ -61,4 +72,4 @@ async def _collect(subscription: object) -> tuple[list[Recorded], bool]:
             return page, False
         if status is not None:
             raise Unavailable("ledger_unavailable", f"The ledger answered {status} {headers.get('Description', '')}.")
-        page.append(Recorded(sequence=int(headers["Nats-Sequence"]), event=decode_event(message.data)))
+        page.append(message)

@@ -16,7 +16,7 @@ from trialbook.domain.run import RunState
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId
 from trialbook.errors import Refusal
-from trialbook.handle import Handler, Loaded, Outcome
+from trialbook.handle import Handler, Outcome
 from trialbook.ports import BlobStore
 from trialbook.times import parse_time
 from trialbook.workload import Workload
@@ -50,6 +50,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     source: str
     handler: Handler
+    outside: Handler
+    """For commands on other runs, whose recorded effects do not matter."""
     blobs: BlobStore
     registry: Registry
     publisher: SignalPublisher
@@ -95,9 +97,7 @@ class Attempt:
         if outcome.state.status != "running":
             await self._acknowledge()  # the claim found the run cancelled, or lost too often
             return
-        facts = AttemptFacts(
-            self._parts.handler, aggregate, outcome.state.attempt, meta, Loaded(outcome.state, outcome.sequence)
-        )
+        facts = AttemptFacts(self._parts.handler, aggregate, outcome.state.attempt, meta, outcome.loaded)
         self._parts.attempts[aggregate] = self
         try:
             await self._execute_and_record(facts)
@@ -187,7 +187,8 @@ class Attempt:
                     workload=workload.name, params=order.params, seed=order.seed, workdir=str(place.work),
                     scratch=str(place.scratch), inputs=await place.fetch(parts.blobs, order.inputs),
                     checkpoint=await load_value(parts.blobs, facts.state.checkpoint, facts.state.checkpoint_blob),
-                    pause=facts.state.pause_requested, walls=parts.walls,
+                    pause=facts.state.pause_requested, walls=parts.walls, source=effects.source,
+                    recorded=effects.recorded,
                 )  # fmt: skip
             except Refusal as error:
                 return failed(error.code, error.detail, **error.extra)

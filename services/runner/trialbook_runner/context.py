@@ -25,7 +25,6 @@ from trialbook.workload import Cancelled, EffectRecord, EffectSource, Failure, P
 from trialbook_runner.execute.failures import verdict_of
 from trialbook_runner.execute.wire import (
     AnyOp,
-    AskSource,
     BeginStep,
     CancelChild,
     EffectOp,
@@ -77,6 +76,8 @@ class RunContext:
         self.sandbox = Sandbox(walls=job.walls)
         """Runs programs that nobody vouches for."""
         self.random = Random(job.seed)  # noqa: S311 -- reproducible on purpose
+        self._source, self._recorded = job.source, job.recorded
+        self._own_effects: set[str] = set()
         self._scratch = Path(job.scratch)
         self._channel, self._recorder, self._flags, self._clock, self._ids = channel, recorder, flags, clock, ids
         self._now_us = clock.unix_us
@@ -180,15 +181,18 @@ class RunContext:
 
     async def effect_source(self) -> EffectSource:
         """Whose effects this attempt takes, and how."""
-        return msgspec.convert(await self._ask(AskSource()), EffectSource)
+        return self._source
 
     async def find_effect(self, key: str) -> EffectRecord | None:
         """What was last recorded under ``key``."""
+        if not self._recorded and key not in self._own_effects:
+            return None
         return msgspec.convert(await self._ask(FindEffect(key=_name(key))), EffectRecord | None)
 
     async def record_effect(self, key: str, record: EffectRecord) -> None:
         """Make a call a fact."""
         digest, info = record.request_digest, record.info
+        self._own_effects.add(key)
         await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=record.response, info=info))
 
     async def _ask(self, op: EffectOp) -> Any:

@@ -49,7 +49,7 @@ class Dispatcher:
         if isinstance(fact, Submitted):
             isolation = fact.spec.isolation
         else:
-            loaded = await self._parts.handler.load(run_of(event))
+            loaded = await self._parts.outside.load(run_of(event))
             isolation = loaded.state.spec.isolation if loaded.state.spec else "process"
         if isolation == "inline":
             await run_inline(self._parts, entry)
@@ -57,7 +57,7 @@ class Dispatcher:
             await Attempt(self._parts, entry).run()
 
     async def _owned(self, event: Event) -> bool:
-        loaded = await self._parts.handler.load(run_of(event))
+        loaded = await self._parts.outside.load(run_of(event))
         return bool(loaded.state.status == "running")
 
     async def _conflict(self, entry: Entry, refusal: Conflict) -> None:

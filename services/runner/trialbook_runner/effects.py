@@ -13,7 +13,7 @@ from trialbook.errors import Conflict
 from trialbook.ports import BlobStore
 from trialbook.workload import EffectMode, EffectSource
 from trialbook_runner.blobs import load_value, store_value
-from trialbook_runner.execute.wire import AskSource, EffectOp, FindEffect, SaveEffect
+from trialbook_runner.execute.wire import EffectOp, FindEffect, SaveEffect
 from trialbook_runner.facts import AttemptFacts
 
 
@@ -37,11 +37,14 @@ class RunEffects:
         self.used: set[str] = set()
         self.missed: str | None = None
 
+    @property
+    def recorded(self) -> bool:
+        """Whether there is anything to take; in a replay what is looked for in vain counts as well."""
+        return self._original is not None or bool(self._facts.effects)
+
     async def request(self, op: EffectOp) -> Any:
         """Carry out an operation; replies are JSON-able. Raises ``Conflict`` for a record in a replay, or ``Stale``."""
         match op:
-            case AskSource():
-                return msgspec.to_builtins(self.source)
             case FindEffect():
                 return await self._find(op.key)
             case SaveEffect():
@@ -49,8 +52,8 @@ class RunEffects:
         return None
 
     async def _find(self, key: str) -> dict[str, Any] | None:
-        state = self._original.state if self._original else self._facts.state
-        known: Effect | None = state.effects.get(key)
+        effects = self._original.state.effects if self._original else self._facts.effects
+        known: Effect | None = effects.get(key)
         if known is None:
             if self._original and self.missed is None:
                 self.missed = key

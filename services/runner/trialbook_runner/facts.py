@@ -1,13 +1,20 @@
-"""The facts of one attempt: one after another, fenced by the attempt number, repeated while the ledger is away."""
+"""The facts of one attempt: in the order said, fenced by the attempt number, repeated while the ledger is away.
+
+What is said while an append is under way is appended together: one compare-and-set and one wait for the disk for all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import Any
+
+import msgspec
 
 from trialbook.domain.run import RunState
 from trialbook.domain.run.commands import AttemptCommand
+from trialbook.domain.run.state import Effect
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import NotFound, Refusal, TimedOut, Unavailable
 from trialbook.handle import Handler, Loaded, Outcome
@@ -19,6 +26,16 @@ ROOM_S = 0.003
 """Others need about a millisecond to read what is new and append."""
 TALK_S = 0.02
 """How long an attempt may go on appending without leaving that much room: less than others go on trying."""
+MAX_WAITING = 256
+"""More callers wait for a place in the queue."""
+MAX_GROUP = 64
+MIN_GROUP = 6
+"""Fewer are appended one by one: an atomic batch waits for the disk several times (2.3 ms against 0.4 ms for one)."""
+
+
+class _Said(msgspec.Struct, eq=False):
+    command: AttemptCommand
+    done: asyncio.Future[Outcome[Any]]
 
 
 class AttemptFacts:
@@ -27,10 +44,16 @@ class AttemptFacts:
     def __init__(
         self, handler: Handler, aggregate: AggregateId, attempt: int, meta: Metadata, known: Loaded[RunState]
     ) -> None:
-        self._handler, self._meta, self._known = handler, meta, known
-        self._lock = asyncio.Lock()
+        self._handler, self._meta = handler, meta
+        self._room = asyncio.Semaphore(MAX_WAITING)
+        self._said: deque[_Said] = deque()  # bounded: by the semaphore
+        self._writer: asyncio.Task[None] | None = None
+        self._appending = asyncio.Lock()
         self._appended_at = self._room_at = 0.0
         self.aggregate, self.attempt = aggregate, attempt
+        self.effects: dict[str, Effect] = {}
+        """Everything recorded so far, by key. ``state`` has no effects: it is copied for every fact."""
+        self._known = self._kept(known)
 
     @property
     def state(self) -> RunState:
@@ -39,25 +62,59 @@ class AttemptFacts:
 
     async def append(self, command: AttemptCommand) -> Outcome[Any]:
         """Carry out a command. An unanswered append is repeated; a second copy is refused by the fence or harmless."""
-        async with self._lock:
-            await self._leave_room()
-            while True:
-                try:
-                    outcome = await self._handler.handle(self.aggregate, command, self._meta, self._known)
-                except (Unavailable, TimedOut) as error:
-                    log.warning("run %s: %s; trying again", self.aggregate.id, error.detail)
-                except NotFound as error:
-                    raise Stale from error
-                except Refusal as error:
-                    if error.code == "stale_attempt":
-                        raise Stale from error
-                    if error.code != "contention":
-                        raise
-                else:
-                    self._known = Loaded(outcome.state, outcome.sequence)
-                    self._appended_at = asyncio.get_running_loop().time()
-                    return outcome
-                await asyncio.sleep(RETRY_S)
+        async with self._room:
+            said = _Said(command, asyncio.get_running_loop().create_future())
+            self._said.append(said)
+            if self._writer is None or self._writer.done():
+                self._writer = asyncio.create_task(self._write())
+            return await said.done
+
+    async def _write(self) -> None:
+        """Until nothing waits. What nobody waits for any more before it was begun is left out."""
+        while self._said:
+            async with self._appending:
+                await self._leave_room()
+                size = MAX_GROUP if len(self._said) >= MIN_GROUP else 1
+                group = [self._said.popleft() for _ in range(min(size, len(self._said)))]
+                await self._append([said for said in group if not said.done.done()])
+
+    async def _append(self, group: list[_Said]) -> None:
+        """All are answered when this returns, or nobody waits for an answer any more."""
+        while any(not said.done.done() for said in group):
+            commands = [(self.aggregate, said.command) for said in group]
+            try:
+                outcomes = await self._handler.handle_all(commands, self._meta, {self.aggregate: self._known})
+            except (Unavailable, TimedOut) as error:
+                log.warning("run %s: %s; trying again", self.aggregate.id, error.detail)
+            except Refusal as error:
+                if error.code != "contention":
+                    await self._refuse(group, error)
+                    return
+            except Exception as error:  # noqa: BLE001 -- handed to every waiting caller, never swallowed
+                _answer(group, error)
+                return
+            else:
+                self._known = self._kept(outcomes[-1].loaded)
+                self._appended_at = asyncio.get_running_loop().time()
+                for said, outcome in zip(group, outcomes, strict=True):
+                    _answer([said], outcome)
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def _refuse(self, group: list[_Said], error: Refusal) -> None:
+        """What was refused for one of several must not keep the others from happening."""
+        if len(group) == 1:
+            _answer(group, _for_attempt(error))
+            return
+        for said in group:
+            await self._append([said])
+
+    def _kept(self, known: Loaded[RunState]) -> Loaded[RunState]:
+        """Move the effects out of the state."""
+        if not known.state.effects:
+            return known
+        self.effects.update(known.state.effects)
+        return msgspec.structs.replace(known, state=msgspec.structs.replace(known.state, effects={}))
 
     async def _leave_room(self) -> None:
         """Others must find a moment to append to the run, or nobody could cancel one that never stops talking."""
@@ -71,17 +128,34 @@ class AttemptFacts:
 
     async def verify(self) -> None:
         """Read whether the attempt still owns its run. Raises ``Stale`` when it does not."""
-        loaded = await self._load()
-        if loaded.state.status != "running" or loaded.state.attempt != self.attempt:
+        async with self._appending:
+            self._known = self._kept(await self._load())
+        if self.state.status != "running" or self.state.attempt != self.attempt:
             raise Stale
-        async with self._lock:
-            if loaded.sequence > self._known.sequence:
-                self._known = loaded
 
     async def _load(self) -> Loaded[RunState]:
         while True:
             try:
-                return await self._handler.load(self.aggregate)
+                return await self._handler.load(self.aggregate, self._known)
             except (Unavailable, TimedOut) as error:
                 log.warning("run %s: %s; trying again", self.aggregate.id, error.detail)
                 await asyncio.sleep(RETRY_S)
+
+
+def _answer(group: list[_Said], answer: Outcome[Any] | Exception) -> None:
+    for said in group:
+        if said.done.done():
+            continue  # who asked was cancelled
+        if isinstance(answer, Exception):
+            said.done.set_exception(answer)
+        else:
+            said.done.set_result(answer)
+
+
+def _for_attempt(error: Refusal) -> Exception:
+    """A refusal that means that the run belongs to somebody else is ``Stale``."""
+    if isinstance(error, NotFound) or error.code == "stale_attempt":
+        stale = Stale()
+        stale.__cause__ = error
+        return stale
+    return error

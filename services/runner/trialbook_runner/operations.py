@@ -14,7 +14,6 @@ from trialbook_runner.children import Children
 from trialbook_runner.effects import RunEffects
 from trialbook_runner.execute.wire import (
     AnyOp,
-    AskSource,
     BeginStep,
     CancelChild,
     EndStep,
@@ -62,7 +61,7 @@ class Operations:
                 return await self._children.run(self._facts, op)
             case CancelChild() if self._replayed is None:
                 await self._children.cancel(self._facts, op.key)
-            case AskSource() | FindEffect() | SaveEffect():
+            case FindEffect() | SaveEffect():
                 return await self._effects.request(op)
             case FetchBlob():
                 await fetch_file(self._blobs, op.sha256, Path(op.path))

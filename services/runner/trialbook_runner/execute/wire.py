@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from trialbook.subjects import SignalKind
+from trialbook.workload import EffectSource
 from trialbook_runner.sandbox.types import Walls
 
 HEADER = struct.Struct(">IB")
@@ -36,6 +37,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str]
     checkpoint: Any = None
     pause: bool = False
+    source: EffectSource
+    recorded: bool = False
+    """Whether there are effects to take; else nobody need ask for one that this attempt has not recorded itself."""
     walls: Walls | None = None
     """What the runner found out about its machine; None: not looked at yet."""
 
@@ -95,10 +99,6 @@ class FetchBlob(Op, frozen=True, kw_only=True, tag="fetch_blob"):
     path: str
 
 
-class AskSource(Op, frozen=True, kw_only=True, tag="ask_effect_source"):
-    """-> EffectSource."""
-
-
 class FindEffect(Op, frozen=True, kw_only=True, tag="find_effect"):
     """-> EffectRecord or None."""
 
@@ -114,7 +114,7 @@ class SaveEffect(Op, frozen=True, kw_only=True, tag="save_effect"):
     info: dict[str, Any]
 
 
-EffectOp = AskSource | FindEffect | SaveEffect
+EffectOp = FindEffect | SaveEffect
 AnyOp = BeginStep | EndStep | SaveCheckpoint | SaveArtifact | RunChild | CancelChild | FetchBlob | EffectOp
 
 
