@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from trialbook import subjects
 from trialbook.aggregates import AGGREGATES
@@ -38,7 +39,7 @@ async def read_decisive(nc: Client, aggregate: AggregateId, after: int = 0) -> l
 async def _rest(nc: Client, filter_: str, spared: frozenset[str], after: int) -> list[Recorded]:
     for _ in range(TRIES):
         newest, _more = await request_messages(nc, {"multi_last": [filter_], "batch": BATCH})
-        last = {message.subject: fact for message in newest if (fact := recorded(message)).sequence > after}
+        last = {_subject(message): fact for message in newest if (fact := recorded(message)).sequence > after}
         whole = [subject for subject in last if subject.split(".")[4] not in spared]
         histories = await asyncio.gather(*(read_facts(nc, subject, after) for subject in whole))
         if all(_reaches(history, last[subject]) for subject, history in zip(whole, histories, strict=True)):
@@ -47,6 +48,10 @@ async def _rest(nc: Client, filter_: str, spared: frozenset[str], after: int) ->
             return [facts[sequence] for sequence in sorted(facts) if sequence <= end]
         await asyncio.sleep(RETRY_S)  # a server that is behind has answered
     raise Unavailable("ledger_unavailable", "The ledger's servers differ; try again.")
+
+
+def _subject(message: Msg) -> str:
+    return (message.headers or {})["Nats-Subject"]
 
 
 def _reaches(history: list[Recorded], newest: Recorded) -> bool:
