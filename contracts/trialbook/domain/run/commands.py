@@ -14,11 +14,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Create(Command, frozen=True, kw_only=True):
-    """Create a run; with ``start`` it is queued in the same decision. ``ticket`` names the queue entry."""
+    """Create a run; with ``start`` it is queued in the same decision. ``ticket`` names the queue entry.
+
+    ``held``, here and below, is for the handler alone: the run's lane is busy, so that its entry reaches no pool yet.
+    """
 
     spec: RunSpec
     start: bool = True
     ticket: str = ""
+    held: bool = False
     command_id: str = ""
     digest: str = ""
 
@@ -27,6 +31,7 @@ class Start(Command, frozen=True, kw_only=True):
     """Queue a created run."""
 
     ticket: str
+    held: bool = False
     command_id: str = ""
 
 
@@ -34,6 +39,7 @@ class Retry(Command, frozen=True, kw_only=True):
     """Queue a failed or cancelled run again; completed steps and effects are kept."""
 
     ticket: str
+    held: bool = False
     command_id: str = ""
 
 
@@ -54,12 +60,26 @@ class RequestResume(Command, frozen=True, kw_only=True):
     """Resume a paused run, or withdraw a pause that has not happened yet."""
 
     ticket: str
+    held: bool = False
+    command_id: str = ""
+
+
+class Turn(Command, frozen=True, kw_only=True):
+    """The lane lets the run in that waits with this ticket; no effect when it no longer does."""
+
+    ticket: str
+
+
+class Reset(Command, frozen=True, kw_only=True):
+    """Make a run that is not active what it was when it was created, to be started again."""
+
     command_id: str = ""
 
 
 class Delete(Command, frozen=True, kw_only=True):
-    """Remove a run that is not active from the lists."""
+    """Remove a run from the lists: one that is not active, or with ``cancel`` any, which ends its execution."""
 
+    cancel: bool = False
     command_id: str = ""
 
 

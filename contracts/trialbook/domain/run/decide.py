@@ -35,13 +35,20 @@ def _create(cmd: c.Create, s: RunState, now: datetime) -> Facts:
             )
         raise Conflict("run_exists", "A run with this id exists already.")
     if cmd.start:
-        return (e.Submitted(spec=cmd.spec, ticket=cmd.ticket, command_id=cmd.command_id, digest=cmd.digest),)
+        return (
+            e.Submitted(spec=cmd.spec, ticket=cmd.ticket, held=cmd.held, command_id=cmd.command_id, digest=cmd.digest),
+        )
     return (e.Created(spec=cmd.spec, command_id=cmd.command_id, digest=cmd.digest),)
 
 
-def _requeue(s: RunState, reason: str, ticket: str, command_id: str) -> e.Queued:
+def _requeue(
+    s: RunState, reason: str, ticket: str, command_id: str = "", *, held: bool = False, turn: bool = False
+) -> e.Queued:
     spec = s.order
-    return e.Queued(ticket=ticket, reason=reason, pool=spec.pool, priority=spec.priority, command_id=command_id)
+    return e.Queued(
+        ticket=ticket, reason=reason, pool=spec.pool, priority=spec.priority, held=held, turn=turn,
+        command_id=command_id,
+    )  # fmt: skip
 
 
 def _start(cmd: c.Start, s: RunState, now: datetime) -> Facts:
@@ -52,7 +59,7 @@ def _start(cmd: c.Start, s: RunState, now: datetime) -> Facts:
         raise Conflict(
             "run_already_started", f"The run is {s.status}; only a created run can be started.", status=s.status
         )
-    return (_requeue(s, "start", cmd.ticket, cmd.command_id),)
+    return (_requeue(s, "start", cmd.ticket, cmd.command_id, held=cmd.held),)
 
 
 def _retry(cmd: c.Retry, s: RunState, now: datetime) -> Facts:
@@ -65,7 +72,22 @@ def _retry(cmd: c.Retry, s: RunState, now: datetime) -> Facts:
             f"The run is {s.status}; only a failed or cancelled run can be retried.",
             status=s.status,
         )
-    return (_requeue(s, "retry", cmd.ticket, cmd.command_id),)
+    return (_requeue(s, "retry", cmd.ticket, cmd.command_id, held=cmd.held),)
+
+
+def _turn(cmd: c.Turn, s: RunState, now: datetime) -> Facts:
+    if s.status != "queued" or not s.held or s.ticket != cmd.ticket:
+        return ()
+    return (_requeue(s, s.held, cmd.ticket, turn=True),)
+
+
+def _reset(cmd: c.Reset, s: RunState, now: datetime) -> Facts:
+    _exists(s)
+    if _repeated(s, cmd.command_id) or s.status == "created":
+        return ()
+    if s.status in ("queued", "running"):
+        raise Conflict("run_active", f"The run is {s.status}; cancel it before resetting it.", status=s.status)
+    return (e.Reset(command_id=cmd.command_id),)
 
 
 def _cancel(cmd: c.RequestCancel, s: RunState, now: datetime) -> Facts:
@@ -100,7 +122,7 @@ def _resume(cmd: c.RequestResume, s: RunState, now: datetime) -> Facts:
         return ()
     requested = e.ResumeRequested(command_id=cmd.command_id)
     if s.status == "paused":
-        return (requested, _requeue(s, "resume", cmd.ticket, ""))
+        return (requested, _requeue(s, "resume", cmd.ticket, held=cmd.held))
     if s.status == "running" and s.pause_requested:
         return (requested,)
     raise Conflict("run_not_paused", f"The run is {s.status}, not paused.", status=s.status)
@@ -110,16 +132,20 @@ def _delete(cmd: c.Delete, s: RunState, now: datetime) -> Facts:
     if _repeated(s, cmd.command_id):
         return ()
     _exists(s)
-    if s.status in ("queued", "running"):
+    deleted = e.Deleted(command_id=cmd.command_id)
+    if s.status not in ("queued", "running"):
+        return (deleted,)
+    if not cmd.cancel:
         raise Conflict("run_active", f"The run is {s.status}; cancel it before deleting it.", status=s.status)
-    return (e.Deleted(command_id=cmd.command_id),)
+    return (*_cancel(c.RequestCancel(reason="deleted"), s, now), deleted)
 
 
 def _ticket(s: RunState, ticket: str) -> None:
-    _exists(s)
+    if s.status != "running":  # one that was deleted while running is still to be ended
+        _exists(s)
     if s.ticket != ticket:
         raise Conflict("stale_ticket", "This queue entry was replaced by a newer one.")
-    if s.status not in ("queued", "running"):
+    if s.status not in ("queued", "running") or s.held:
         raise Conflict("run_not_queued", f"The run is {s.status}; there is nothing to execute.", status=s.status)
 
 
@@ -240,6 +266,7 @@ def _attempt(cmd: c.AttemptCommand, s: RunState, now: datetime) -> Facts:
 _DECIDE: dict[type[c.Command], Callable[[Any, RunState, datetime], Facts]] = {
     c.Create: _create, c.Start: _start, c.Retry: _retry, c.RequestCancel: _cancel, c.RequestPause: _pause,
     c.RequestResume: _resume, c.Delete: _delete, c.Claim: _claim, c.FinishInline: _finish_inline,
+    c.Turn: _turn, c.Reset: _reset,
 }  # fmt: skip
 
 

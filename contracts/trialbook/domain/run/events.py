@@ -31,6 +31,8 @@ class Submitted(RunEvent, frozen=True, kw_only=True):
     TYPE = "run.submitted.v1"
     spec: RunSpec
     ticket: str
+    held: bool = False
+    """The run waits in its lane: the entry is in no pool before a ``queued`` fact with ``turn``."""
     command_id: str = ""
     digest: str = ""
 
@@ -43,6 +45,10 @@ class Queued(RunEvent, frozen=True, kw_only=True):
     reason: str = "start"
     pool: str = "default"
     priority: str = "normal"
+    held: bool = False
+    """The run waits in its lane, in no pool."""
+    turn: bool = False
+    """The lane lets a held run in: the same entry, now in its pool."""
     command_id: str = ""
 
 
@@ -203,6 +209,13 @@ class Cancelled(RunEvent, frozen=True, kw_only=True):
     signal_sequence: int = 0
 
 
+class Reset(RunEvent, frozen=True, kw_only=True):
+    """The run is as it was when it was created; what it did before stays in the ledger. Attempts count on."""
+
+    TYPE = "run.reset.v1"
+    command_id: str = ""
+
+
 class Deleted(RunEvent, frozen=True, kw_only=True):
     """The run is no longer listed and its name is free; its facts stay."""
 
@@ -230,5 +243,6 @@ EVENTS: tuple[type[RunEvent], ...] = (
     Completed,
     Failed,
     Cancelled,
+    Reset,
     Deleted,
 )

@@ -40,6 +40,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str = ""
     labels: dict[str, str] = {}
     pool: str = "default"
+    lane: str = ""
+    """Runs of one lane of the workspace are executed one after another, in the order in which they were queued."""
     priority: Priority = "normal"
     isolation: Isolation = "process"
     timeout_s: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -60,6 +60,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_started_at: str = ""
     finished_at: str = ""
     ticket: str = ""
+    held: str = ""
+    """Why it was queued (start, retry, resume), while it waits in its lane; empty: it does not."""
     attempt: int = 0
     failed_attempts: int = 0
     lost_attempts: int = 0
@@ -78,6 +80,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result_blob: str | None = None
     error: dict[str, Any] | None = None
     signal_sequence: int = 0
+    reset_signals: int = 0
+    """Signals up to this position are from before the last reset."""
     deleted: bool = False
     command_ids: tuple[str, ...] = ()
 
@@ -123,17 +127,21 @@ def _submitted(s: RunState, ev: e.Submitted, at: str) -> RunState:
         created_at=at,
         queued_at=at,
         ticket=ev.ticket,
+        held="start" if ev.held else "",
         command_ids=_remember(s, ev.command_id),
     )
 
 
 def _queued(s: RunState, ev: e.Queued, at: str) -> RunState:
+    if ev.turn:
+        return replace(s, held="")
     fresh = ev.reason == "retry"
     return replace(
         s,
         status="queued",
         queued_at=at,
         ticket=ev.ticket,
+        held=ev.reason if ev.held else "",
         not_before="",
         finished_at="",
         error=None,
@@ -192,8 +200,11 @@ def _checkpointed(s: RunState, ev: e.Checkpointed, at: str) -> RunState:
 
 
 def _effect(s: RunState, ev: e.EffectRecorded, at: str) -> RunState:
-    effect = Effect(request_digest=ev.request_digest, response=ev.response, blob=ev.blob, info=ev.info)
-    return replace(s, effects={**s.effects, ev.key: effect})
+    return replace(s, effects={**s.effects, ev.key: _recorded(ev)})
+
+
+def _recorded(ev: e.EffectRecorded) -> Effect:
+    return Effect(request_digest=ev.request_digest, response=ev.response, blob=ev.blob, info=ev.info)
 
 
 def _artifact(s: RunState, ev: e.ArtifactRecorded, at: str) -> RunState:
@@ -214,7 +225,7 @@ def _resume_requested(s: RunState, ev: e.ResumeRequested, at: str) -> RunState:
 
 
 def _paused(s: RunState, ev: e.Paused, at: str) -> RunState:
-    return replace(s, status="paused", runner="", pause_requested=False, signal_sequence=_farthest(s, ev))
+    return replace(s, status="paused", held="", runner="", pause_requested=False, signal_sequence=_farthest(s, ev))
 
 
 def _completed(s: RunState, ev: e.Completed, at: str) -> RunState:
@@ -253,10 +264,20 @@ def _cancelled(s: RunState, ev: e.Cancelled, at: str) -> RunState:
     return replace(
         s,
         status="cancelled",
+        held="",
         finished_at=at,
         cancel_reason=ev.reason or s.cancel_reason,
         signal_sequence=_farthest(s, ev),
     )
+
+
+def _reset(s: RunState, ev: e.Reset, at: str) -> RunState:
+    """What a new run would have, but for what must count on: attempts, signals and remembered commands."""
+    return RunState(
+        status="created", spec=s.spec, digest=s.digest, created_at=s.created_at, attempt=s.attempt,
+        signal_sequence=s.signal_sequence, reset_signals=s.signal_sequence, deleted=s.deleted,
+        command_ids=_remember(s, ev.command_id),
+    )  # fmt: skip
 
 
 def _deleted(s: RunState, ev: e.Deleted, at: str) -> RunState:
@@ -283,6 +304,7 @@ _EVOLVE: dict[type[e.RunEvent], Callable[[RunState, Any, str], RunState]] = {
     e.Completed: _completed,
     e.Failed: _failed,
     e.Cancelled: _cancelled,
+    e.Reset: _reset,
     e.Deleted: _deleted,
 }
 
@@ -290,3 +312,18 @@ _EVOLVE: dict[type[e.RunEvent], Callable[[RunState, Any, str], RunState]] = {
 def evolve(state: RunState, event: e.RunEvent, at: str) -> RunState:
     """Fold one fact; ``at`` is its time."""
     return _EVOLVE[type(event)](state, event, at)
+
+
+def evolve_all(state: RunState, history: Iterable[tuple[e.RunEvent, str]]) -> RunState:
+    """Fold many facts. Of the other facts only a reset touches effects, so those are added at the end,
+    without a copy for each.
+    """
+    effects: dict[str, Effect] = {}
+    for event, at in history:
+        if isinstance(event, e.EffectRecorded):
+            effects[event.key] = _recorded(event)
+            continue
+        if isinstance(event, e.Reset):
+            effects.clear()
+        state = evolve(state, event, at)
+    return replace(state, effects={**state.effects, **effects}) if effects else state
