@@ -10,7 +10,10 @@ from trialbook.domain.run.state import Artifact, RunState, Step
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as its readers see it. Times are RFC 3339 UTC or null; ``sequence`` is its last fact in the ledger."""
+    """A run as its readers see it. Times are RFC 3339 UTC or null; ``sequence`` is its last fact in the ledger.
+
+    ``held``: it is queued, but waits for those before it in its lane.
+    """
 
     id: str
     workspace: str
@@ -22,6 +25,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     labels: dict[str, str]
     pool: str
+    lane: str | None
+    held: bool
     priority: str
     isolation: str
     timeout_s: float | None
@@ -75,7 +80,8 @@ def run_view(
     spec = state.order
     return RunView(
         id=id_, workspace=workspace, name=spec.name, title=spec.title, workload=spec.workload, dialect=spec.dialect,
-        status=state.status, params=spec.params, labels=spec.labels, pool=spec.pool, priority=spec.priority,
+        status=state.status, params=spec.params, labels=spec.labels, pool=spec.pool, lane=spec.lane or None,
+        held=bool(state.held), priority=spec.priority,
         isolation=spec.isolation, timeout_s=spec.timeout_s, max_attempts=spec.retry.max_attempts, seed=spec.seed,
         inputs=spec.inputs, parent=spec.parent, attempt=state.attempt, runner=state.runner or None,
         sandbox=state.sandbox or None, created_at=state.created_at, queued_at=state.queued_at or None,

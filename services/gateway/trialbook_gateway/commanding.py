@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from trialbook.aggregates import AGGREGATES
-from trialbook.codec import event_of, route_of
 from trialbook.domain import names
 from trialbook.domain.run import commands
 from trialbook.envelope import AggregateId
-from trialbook.errors import PreconditionFailed
 from trialbook.handle import Outcome
-from trialbook.ports import Part, VersionConflict
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.replies import must_match
 from trialbook_gateway.services import Caller, Services
@@ -34,24 +30,12 @@ async def command_run(
 async def _at(services: Services, caller: Caller, aggregate: AggregateId, command: Any, expected: int) -> Outcome[Any]:
     """Decide on exactly the expected state and append only if nothing came between."""
     loaded = await services.handler.load(aggregate)
-    decider = AGGREGATES[aggregate.kind].decider
-    if not loaded.sequence:
-        decider.decide(command, loaded.state, services.clock.now())  # says that it does not exist
-    if not _repeated(command, loaded.state):
+    if loaded.sequence and not _repeated(command, loaded.state):
         must_match(expected, loaded.sequence)
-    facts = decider.decide(command, loaded.state, services.clock.now())
-    if not facts:
-        return Outcome(loaded.state, loaded.sequence, facts)
-    events = [event_of(aggregate, fact, caller.meta, services.ids, services.clock) for fact in facts]
-    part = Part(aggregate=aggregate, expected=loaded.sequence, events=events, routes=[route_of(f) for f in facts])
-    try:
-        [sequence] = await services.log.append([part])
-    except VersionConflict:
-        raise PreconditionFailed(
-            "changed_meanwhile", "It was changed since you read it; read it again and decide."
-        ) from None
-    state = decider.fold(((f, e.time) for f, e in zip(facts, events, strict=True)), loaded.state)
-    return Outcome(state, sequence, facts)
+    orders = [(aggregate, command)]
+    return (
+        await services.handler.handle_all(orders, caller.meta, {aggregate: loaded}, pinned={aggregate: loaded.sequence})
+    )[0]
 
 
 def _repeated(command: Any, state: Any) -> bool:

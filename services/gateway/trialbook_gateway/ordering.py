@@ -96,7 +96,7 @@ async def spec_of(services: Services, caller: Caller, order: RunCreate, dialect:
     retry = Retry(**order.retry.model_dump()) if order.retry.model_fields_set else Retry()
     return RunSpec(
         workload=workload.name, params=params, name=order.name, title=order.title, labels=order.labels,
-        pool=pool_of(workload, isolation, order.pool), priority=order.priority, isolation=isolation,  # type: ignore[arg-type]
+        pool=pool_of(workload, isolation, order.pool), lane=order.lane, priority=order.priority, isolation=isolation,  # type: ignore[arg-type]
         timeout_s=order.timeout_s if order.timeout_s is not None else workload.timeout_s, retry=retry, seed=order.seed,
         inputs=await _inputs(services, caller, order.inputs), dialect=dialect,
     )  # fmt: skip

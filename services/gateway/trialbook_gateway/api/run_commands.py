@@ -1,4 +1,4 @@
-"""/v1/runs/{run}/...: start, cancel, pause, resume, retry, delete."""
+"""/v1/runs/{run}/...: start, cancel, pause, resume, retry, reset, delete."""
 
 from __future__ import annotations
 
@@ -87,6 +87,16 @@ async def retry(request: Request, run: Id, _: NoParameters) -> Response:
     """Completed steps and recorded effects are kept; 409 unless the run failed or was cancelled."""
     services, caller, id_, key = await _begin(request, run, "retry")
     command = commands.Retry(ticket=services.ids.new(), command_id=key)
+    return _reply(caller, id_, await command_run(services, caller, id_, command, replies.expected_sequence(request)))
+
+
+@router.post("/reset", summary="Make a run what it was when it was created", **DONE)
+async def reset(request: Request, run: Id, _: NoParameters) -> Response:
+    """Result, error, steps, progress, artifacts and checkpoints are cleared; the ledger keeps what happened. 409 while
+    it is queued or running. Start it to run it again.
+    """
+    services, caller, id_, key = await _begin(request, run, "reset")
+    command = commands.Reset(command_id=key)
     return _reply(caller, id_, await command_run(services, caller, id_, command, replies.expected_sequence(request)))
 
 

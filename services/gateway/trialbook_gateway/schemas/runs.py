@@ -58,6 +58,9 @@ class RunCreate(Body):
     title: Title = ""
     labels: Annotated[Labels, Field(default_factory=dict)]
     pool: Slug | None = None
+    lane: Annotated[
+        str, Field(max_length=200, description="Runs of one lane are executed one after another, in order of queueing.")
+    ] = ""
     priority: Literal["critical", "high", "normal", "low"] = "normal"
     isolation: Literal["inline", "task", "process", "sandbox"] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30 * 24 * 3600)] | None = None
