@@ -11,6 +11,7 @@ from trialbook.clock import Clock
 from trialbook.domain.run import events as run_events
 from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.ids import IdSource
+from trialbook.subjects import HELD
 from trialbook.times import rfc3339
 from trialbook.upcasts import CHAIN, upcast
 
@@ -37,8 +38,10 @@ def fact_of(event: Event) -> Any:
         raise UnknownEvent(f"unreadable data of {event.type!r}: {error}") from error
 
 
-def event_of(aggregate: AggregateId, fact: Any, meta: Metadata, ids: IdSource, clock: Clock) -> Event:
-    """Wrap a decided fact in its envelope."""
+def event_of(
+    aggregate: AggregateId, fact: Any, meta: Metadata, ids: IdSource, clock: Clock, datakey: str = ""
+) -> Event:
+    """Wrap a decided fact in its envelope; ``datakey`` names the key that the ledger seals its personal members with."""
     return Event(
         specversion="1.0",
         id=ids.new(),
@@ -50,6 +53,7 @@ def event_of(aggregate: AggregateId, fact: Any, meta: Metadata, ids: IdSource, c
         correlationid=meta.correlation,
         causationid=meta.causation,
         traceparent=meta.traceparent,
+        datakey=datakey,
         data=msgspec.Raw(encode(fact)),
     )
 
@@ -57,7 +61,7 @@ def event_of(aggregate: AggregateId, fact: Any, meta: Metadata, ids: IdSource, c
 def route_of(fact: Any) -> tuple[str, ...]:
     """Extra subject tokens of a fact: pool and priority of what enters a queue, so that runners can filter."""
     if isinstance(fact, run_events.Submitted):
-        return (fact.spec.pool, fact.spec.priority)
+        return (HELD if fact.held else fact.spec.pool, fact.spec.priority)
     if isinstance(fact, run_events.Queued):
-        return (fact.pool, fact.priority)
+        return (HELD if fact.held else fact.pool, fact.priority)
     return ()

@@ -13,13 +13,18 @@ else:
     OptionalRaw = msgspec.Raw
 
 
+PERSONAL_KINDS = frozenset({"run", "name", "file", "dataset", "model"})
+"""Aggregates that may hold personal data of a data subject; workspaces, lanes and the like never do."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fact as it stands in the ledger. ``data`` stays raw JSON until its type is known.
 
     ``id`` is unique and doubles as the NATS message id; ``type`` is ``<aggregate>.<name>.v<n>``; ``subject`` is
     ``<workspace>/<aggregate>/<id>``; ``time`` is RFC 3339 UTC. The lower-case extension attributes follow the
     CloudEvents naming rule: ``actor`` who did it, ``correlationid`` the request it belongs to, ``causationid`` the
-    event or command that caused it, ``traceparent`` the W3C trace context.
+    event or command that caused it, ``traceparent`` the W3C trace context, ``datakey`` the key that seals its personal
+    members (see ``trialbook.vault``; empty: nothing is sealed).
     """
 
     specversion: str
@@ -32,6 +37,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlationid: str = ""
     causationid: str = ""
     traceparent: str = ""
+    datakey: str = ""
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -50,6 +56,12 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str = ""
     causation: str = ""
     traceparent: str = ""
+    datakey: str = ""
+    """For what is created: the key of the data subject whose personal data it holds."""
+
+    def datakey_of(self, kind: str) -> str:
+        """The key for an aggregate of this kind that is created now; empty for kinds that hold no personal data."""
+        return self.datakey if kind in PERSONAL_KINDS else ""
 
 
 class AggregateId(msgspec.Struct, frozen=True):

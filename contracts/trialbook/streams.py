@@ -8,7 +8,7 @@ import msgspec
 
 from trialbook import subjects
 
-FACTS, SIGNALS, PRESENCE, BLOBS = "FACTS", "SIGNALS", "PRESENCE", "BLOBS"
+FACTS, SIGNALS, PRESENCE, BLOBS, KEYS = "FACTS", "SIGNALS", "PRESENCE", "BLOBS", "KEYS"
 NANO = 1_000_000_000
 
 
@@ -43,6 +43,8 @@ def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
             "duplicate_window": window,
             "republish": {"src": subjects.SIGNALS_ALL, "dest": subjects.tap(subjects.SIGNALS_ALL)},
         },
+        # The key of a data subject, or its tombstone: single messages can be deleted, and are overwritten then.
+        KEYS: {**common, "subjects": [subjects.KEYS_ALL], "max_msgs_per_subject": 2, "duplicate_window": window},
         PRESENCE: {**common, "subjects": [subjects.PRESENCE_ALL], "max_msgs_per_subject": 1},
         BLOBS: {**common, "subjects": [subjects.BLOBS_ALL], "deny_purge": False, "duplicate_window": window},
     }

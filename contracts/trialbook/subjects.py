@@ -2,7 +2,8 @@
 
 Layout: ``fact.<workspace>.<kind>.<id>.<name>[.<pool>.<priority>]``, ``signal.<workspace>.run.<id>.<kind>``,
 ``tap.<fact or signal subject>`` (republished copies, for outside subscribers), ``ask.<workspace>.<query>``,
-``presence.<what>.<id>``, ``blob.<sha256>.<part>``.
+``presence.<what>.<id>``, ``blob.<sha256>.<part>``. A user from outside commands on ``cmd.<workspace>.<verb>``, which
+the server turns into ``cmd.<workspace>.<user>.<verb>`` on the way into the services' account, and pulls below ``js.``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ FACTS_ALL = "fact.>"
 SIGNALS_ALL = "signal.>"
 PRESENCE_ALL = "presence.>"
 BLOBS_ALL = "blob.>"
+KEYS_ALL = "key.*"
 ASKS_ALL = "ask.*.>"
 REBUILD = "rebuild"
 """Control request to a projector, asked like a query of workspace ``_``: ``{"check": bool}``."""
 TAP = "tap."
+TAPS_ALL = "tap.>"
+COMMANDS_ALL = "cmd.*.*.>"
+INBOXES_ALL = "_INBOX.>"
+PULL_PREFIX = "js"
+"""What stands for ``$JS.API`` in the account of a user from outside; clients call it the API prefix of JetStream."""
+HELD = "_held"
+"""In the place of a pool: the entry waits in its run's lane. No pool can be called so."""
 
 SignalKind = Literal["log", "metric", "progress", "record"]
 SIGNAL_KINDS: tuple[SignalKind, ...] = ("log", "metric", "progress", "record")
@@ -51,6 +60,16 @@ def queue(pool: str, priority: str) -> list[str]:
     return [f"fact.*.run.*.{name}.{pool}.{priority}" for name in ("submitted", "queued")]
 
 
+def facts_in(workspace: str) -> str:
+    """Every fact of a workspace."""
+    return f"fact.{workspace}.>"
+
+
+def signals_in(workspace: str) -> str:
+    """Every signal of a workspace."""
+    return f"signal.{workspace}.>"
+
+
 def signal(workspace: str, run: str, kind: SignalKind) -> str:
     """Where a run's signals of one kind are published."""
     return f"signal.{workspace}.run.{run}.{kind}"
@@ -77,6 +96,22 @@ def asked(subject: str) -> tuple[str, str]:
     return workspace, query
 
 
+def command(workspace: str, verb: str) -> str:
+    """Where a user from outside commands; ``>`` for all verbs."""
+    return f"cmd.{workspace}.{verb}"
+
+
+def command_of(workspace: str, user: str, verb: str) -> str:
+    """Where the services hear a user's command."""
+    return f"cmd.{workspace}.{user}.{verb}"
+
+
+def commanded(subject: str) -> tuple[str, str, str]:
+    """Workspace, user and verb of a subject that ``COMMANDS_ALL`` matched."""
+    _, workspace, user, verb = subject.split(".", 3)
+    return workspace, user, verb
+
+
 def presence(what: Literal["runner", "workload", "projector"], id_: str) -> str:
     """Where a service says that it is there."""
     return f"presence.{what}.{id_}"
@@ -87,6 +122,11 @@ def blob(sha256: str, part: str) -> str:
     return f"blob.{sha256}.{part}"
 
 
+def key(key_id: str) -> str:
+    """Where the wrapped key of a data subject is stored, or the tombstone of an erased one."""
+    return f"key.{key_id}"
+
+
 def pull_next(stream: str, consumer: str) -> str:
     """Where a durable consumer's next messages are asked for."""
     return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
@@ -95,3 +135,18 @@ def pull_next(stream: str, consumer: str) -> str:
 def direct_last(stream: str, subject: str) -> str:
     """Where the last stored message of one subject is asked for."""
     return f"$JS.API.DIRECT.GET.{stream}.{subject}"
+
+
+def consumer_info(stream: str, consumer: str) -> str:
+    """Where a consumer is described."""
+    return f"$JS.API.CONSUMER.INFO.{stream}.{consumer}"
+
+
+def acks(stream: str, consumer: str) -> str:
+    """Where a consumer's messages are acknowledged."""
+    return f"$JS.ACK.{stream}.{consumer}.>"
+
+
+def below_prefix(subject: str) -> str:
+    """The subject of a JetStream request under ``PULL_PREFIX``."""
+    return PULL_PREFIX + subject.removeprefix("$JS.API")

@@ -20,6 +20,7 @@ from trialbook.blobs.memory import missing
 from trialbook.errors import TooLarge, Unavailable
 from trialbook.ids import UUIDv7Source
 from trialbook.log.api import call
+from trialbook.log.shred import shred
 from trialbook.ports import BlobInfo
 from trialbook.streams import BLOBS
 
@@ -94,6 +95,15 @@ class NatsBlobStore:
 
     async def _remove(self, key: str) -> None:
         await call(self._nc, f"STREAM.PURGE.{BLOBS}", {"filter": subjects.blob(key, "*")})
+
+    async def shred(self, sha256: str) -> bool:
+        """Overwrite and delete stored bytes; whether there were any. Raises ``Unavailable``; it can be repeated."""
+        meta = await self._meta(sha256)
+        if meta is None:
+            return False
+        await shred(self._nc, BLOBS, subjects.blob(meta.key, "*"))
+        await shred(self._nc, BLOBS, subjects.blob(sha256, "meta"))
+        return True
 
     async def get(self, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See ``BlobStore.get``."""

@@ -13,6 +13,7 @@ from trialbook_gateway import health, openapi, problems
 from trialbook_gateway.auth import Guard
 from trialbook_gateway.catalogue import BODIES, ROUTERS, VIEWS
 from trialbook_gateway.cors import GroupCors
+from trialbook_gateway.data_subjects import HEADER as DATA_SUBJECT
 from trialbook_gateway.dialects import mount_dialects
 from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
@@ -66,7 +67,15 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
         return settings.max_upload_bytes if path.startswith(UPLOADS) else settings.max_body_bytes
 
     stack = [Middleware(RequestId, ids=services.ids), Middleware(Metrics, telemetry=services.telemetry)]
-    accepted = ["Authorization", "Content-Type", "If-Match", IDEMPOTENCY_KEY, REQUEST_ID, WORKSPACE_HEADER]
+    accepted = [
+        "Authorization",
+        "Content-Type",
+        "If-Match",
+        IDEMPOTENCY_KEY,
+        REQUEST_ID,
+        WORKSPACE_HEADER,
+        DATA_SUBJECT,
+    ]
     exposed = ["ETag", "Link", "Location", REQUEST_ID, SEQUENCE, REPLAYED, "Content-Range"]
     stack.append(
         Middleware(GroupCors, origins=settings.cors_origins, allow_headers=accepted, expose_headers=exposed)

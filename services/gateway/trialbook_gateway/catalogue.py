@@ -16,6 +16,7 @@ from trialbook_gateway.api import (
     analysis,
     asyncapi,
     catalog,
+    erasures,
     events,
     files,
     health,
@@ -35,13 +36,14 @@ from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router, asyncapi.router, llm.router, replays.router,
+    events.router, asyncapi.router, llm.router, replays.router, erasures.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
-    Validation, llm.LlmView, llm.LlmUsage,
+    Validation, llm.LlmView, llm.LlmUsage, erasures.ErasureView,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
     RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,
+    erasures.ErasureCreate,
 ]  # fmt: skip

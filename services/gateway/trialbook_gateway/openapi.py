@@ -52,6 +52,11 @@ WORKSPACE_PARAMETER = {
     "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
     "description": "The workspace; default main. The query parameter workspace does the same.",
 }  # fmt: skip
+DATA_SUBJECT_PARAMETER = {
+    "name": "Trialbook-Data-Subject", "in": "header", "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "description": "Whose personal data this holds: sealed in the ledger under a key that an erasure destroys.",
+}  # fmt: skip
 IDEMPOTENCY_PARAMETER = {
     "name": "Idempotency-Key", "in": "header", "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
@@ -151,4 +156,6 @@ def _document(app: FastAPI, structs: list[type[Any]], models: list[type[BaseMode
                 operation_["security"] = [{}, {"bearer": []}]
                 if any(p["name"] == "workspace" and p["in"] == "query" for p in operation_.get("parameters", ())):
                     operation_["parameters"].append(WORKSPACE_PARAMETER)
+                if any(p["name"] == "Idempotency-Key" for p in operation_.get("parameters", ())):
+                    operation_["parameters"].append(DATA_SUBJECT_PARAMETER)
     return document

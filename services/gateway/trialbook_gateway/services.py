@@ -19,8 +19,10 @@ from trialbook.llm import LlmSettings, llm_settings
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
+from trialbook.vault import KeyRing, master_key
 from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
+from trialbook_gateway.data_subjects import HEADER, DataSubjects
 from trialbook_gateway.directory import Directory
 from trialbook_gateway.live.hub import Hub
 from trialbook_gateway.settings import Settings
@@ -33,6 +35,7 @@ from trialbook_gateway.written import Written
 SOURCE = "trialbook/gateway"
 CATCH_UP_S = 5.0
 WORKSPACE_HEADER = "Trialbook-Workspace"
+CREATING = frozenset({"POST", "PUT"})
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -42,13 +45,16 @@ class Caller(msgspec.Struct, frozen=True):
     workspace: str
     request_id: str
     traceparent: str
+    datakey: str = ""
+    """The key of the data subject that the request names for what it creates."""
 
     @property
     def meta(self) -> Metadata:
         """What the facts of this request say about their cause."""
         return Metadata(
-            source=SOURCE, actor=self.principal.actor, correlation=self.request_id, traceparent=self.traceparent
-        )
+            source=SOURCE, actor=self.principal.actor, correlation=self.request_id, traceparent=self.traceparent,
+            datakey=self.datakey,
+        )  # fmt: skip
 
     def aggregate(self, kind: str, id_: str) -> AggregateId:
         """An aggregate in the caller's workspace."""
@@ -81,11 +87,14 @@ class Services:
         settings = self.settings
         self.nc: Client = await connect(settings.nats_url, name="trialbook-gateway")
         await ensure_streams(self.nc)
-        self.log = NatsEventLog(self.nc)
+        self.keys = KeyRing(self.nc, master_key(os.environ))
+        await self.keys.start()
+        self.log = NatsEventLog(self.nc, self.keys)
         await self.log.start()
-        self.handler = Handler(self.log, self.clock, self.ids)
+        self.handler = Handler(self.log, self.clock, self.ids, self.log.read_decisive)
         self.ask = CheckedAsk(self.nc)
         self.blobs = NatsBlobStore(self.nc)
+        self.data_subjects = DataSubjects(self.nc, self.keys, self.handler, self.ask, self.blobs, self.clock)
         self.directory = Directory(self.nc, self.clock)
         self.workspaces = Workspaces(self.nc, self.handler)
         self.verdicts = Verdicts(self.nc)
@@ -94,16 +103,19 @@ class Services:
         await self.workspaces.ensure(settings.default_workspace, Metadata(source=SOURCE, actor="gateway"))
         await asyncio.gather(self.directory.start(CATCH_UP_S), self.workspaces.start(CATCH_UP_S))
         await self.verdicts.start()
+        await self.data_subjects.start()
         self.started = True
 
     async def close(self) -> None:
         """Stop following, finish what is being written, disconnect."""
         self.started = False
+        await self.data_subjects.close()
         await self.hub.close()
         await self.verdicts.close()
         await self.directory.close()
         await self.workspaces.close()
         await self.log.close()
+        await self.keys.close()
         await close(self.nc)
 
     async def caller(self, request: HTTPConnection) -> Caller:
@@ -122,6 +134,9 @@ class Services:
         caller = self.anywhere(request, workspace)
         caller.principal.may_use(workspace)
         await self.workspaces.require(workspace)
+        if request.scope.get("method") in CREATING and HEADER in request.headers:
+            key = await self.data_subjects.key_for(request.headers, workspace, caller.meta)
+            return msgspec.structs.replace(caller, datakey=key)
         return caller
 
     def anywhere(self, request: HTTPConnection, workspace: str = "_") -> Caller:

@@ -16,11 +16,12 @@ from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
 from trialbook.queries import ProjectorHealth
 from trialbook.times import rfc3339
+from trialbook.vault import KeyRing, master_key
 from trialbook_projector import broker
 from trialbook_projector.answer import Answering
 from trialbook_projector.broker import Broker
 from trialbook_projector.direct import Direct
-from trialbook_projector.live import Live, Tables
+from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.pump import Pump
 from trialbook_projector.questions import Questions
 from trialbook_projector.rebuild import Order, Rebuilder, Report
@@ -57,7 +58,9 @@ class Projector:
             nc = await self._broker.connect()
             await ensure_streams(nc)
             path = await asyncio.to_thread(usable_path, self._settings.folder, self._settings.duckdb)
-            self._live = Live(await asyncio.to_thread(Tables, path, self._settings))
+            self._keys = KeyRing(nc, master_key(self._settings.environment))
+            await self._keys.start()
+            self._live = Live(await asyncio.to_thread(Tables, path, self._settings, opener(self._keys)), self._keys)
             try:
                 self._pump = Pump(nc, self._live)
                 answering = Answering(nc, self._live, self._settings, self.health)

@@ -16,6 +16,8 @@ from trialbook.log.api import call
 from trialbook.log.bulk import read_stream
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
+from trialbook.vault import KeyRing
+from trialbook_projector.live import opener
 from trialbook_projector.tables.bulk import Bulk
 from trialbook_projector.tables.store import Limits, Positions, open_store
 from trialbook_projector.tables.writer import Capacity, Writer
@@ -42,7 +44,7 @@ async def first_signal(nc: Client) -> int:
     return max(1, int((await call(nc, f"STREAM.INFO.{SIGNALS}"))["state"]["first_seq"]))
 
 
-async def build(nc: Client, url: str, path: Path, limits: Limits, to: Positions) -> None:
+async def build(nc: Client, url: str, path: Path, limits: Limits, to: Positions, keys: KeyRing) -> None:
     """Bring the file at ``path`` (new, or a part of the way) up to ``to`` and close it.
 
     For a process of its own: it switches the search for garbage cycles off, which would take half of the time.
@@ -51,21 +53,21 @@ async def build(nc: Client, url: str, path: Path, limits: Limits, to: Positions)
     store = await asyncio.to_thread(open_store, path, msgspec.structs.replace(limits, threads=1))
     read = partial(_bulk, url) if url.startswith("nats://") else partial(_tail, nc)
     try:
-        await _apply(Writer(store, CAPACITY), to, read)
+        await _apply(Writer(store, CAPACITY, opener(keys)), to, read, keys)
     finally:
         await asyncio.to_thread(store.close)
 
 
-async def catch_up(nc: Client, writer: Writer, to: Positions) -> None:
+async def catch_up(nc: Client, writer: Writer, to: Positions, keys: KeyRing | None) -> None:
     """Apply what lies between the writer's positions and ``to``; signals that have expired are skipped."""
-    await _apply(writer, to, partial(_tail, nc))
+    await _apply(writer, to, partial(_tail, nc), keys)
 
 
-async def _apply(writer: Writer, to: Positions, read: Read) -> None:
+async def _apply(writer: Writer, to: Positions, read: Read, keys: KeyRing | None) -> None:
     facts, signals = writer.positions.facts, writer.positions.signals
     with Bulk(writer) as bulk:
         if facts < to.facts:
-            batches = read(FACTS, subjects.FACTS_ALL, facts, to.facts)
+            batches = _with_keys(read(FACTS, subjects.FACTS_ALL, facts, to.facts), keys)
             await _follow(batches, FACTS_PER_BATCH, lambda batch: bulk.put(batch, ()))
         if signals < to.signals:
             batches = read(SIGNALS, subjects.SIGNALS_ALL, signals, to.signals)
@@ -91,6 +93,14 @@ async def _follow(batches: AsyncIterator[list[Message]], size: int, put: Callabl
         group.create_task(read())
         while batch := await queue.get():
             await asyncio.to_thread(put, batch)
+
+
+async def _with_keys(batches: AsyncIterator[list[Message]], keys: KeyRing | None) -> AsyncIterator[list[Message]]:
+    """The batches, each when the keys of its sealed facts are at hand."""
+    async for batch in batches:
+        if keys is not None:
+            await keys.ensure(message.data for message in batch)
+        yield batch
 
 
 def _bulk(url: str, stream: str, subject: str, after: int, end: int) -> AsyncIterator[list[Message]]:

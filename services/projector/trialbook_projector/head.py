@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from trialbook.aggregates import RUN
+from trialbook.aggregates import DATASUBJECT, RUN
 from trialbook.codec import decode_event, fact_of
 from trialbook_projector.tables.cache import RunEntry
-from trialbook_projector.tables.facts import CREATIONS, UNSEEN
+from trialbook_projector.tables.facts import CREATIONS, UNSEEN, Open, as_it_is
 from trialbook_projector.tables.message import UNREADABLE, Message
 from trialbook_projector.tables.store import Positions
 from trialbook_projector.watermarks import Watermarks
@@ -24,7 +24,8 @@ RUN_FACT_TOKENS = 5
 class Head:
     """Lives on the event loop. ``marks`` tells how far it has come; only its facts position counts."""
 
-    def __init__(self, position: int, remembered: Callable[[str], RunEntry | None]) -> None:
+    def __init__(self, position: int, remembered: Callable[[str], RunEntry | None], open_: Open = as_it_is) -> None:
+        self._open = open_
         self.marks = Watermarks(Positions(position, 0))
         self._remembered = remembered
         self._runs: dict[str, RunEntry | None] = {}
@@ -58,6 +59,8 @@ class Head:
     def _fold_one(self, message: Message) -> None:
         tokens = message.subject.split(".")
         if len(tokens) < RUN_FACT_TOKENS or tokens[2] != RUN.kind:
+            if tokens[2:3] == [DATASUBJECT.kind]:
+                self._runs = dict.fromkeys(self._runs)  # what was opened may have been erased: the tables tell
             return
         _, workspace, _, aggregate, *_ = tokens
         key = f"{workspace}/run/{aggregate}"
@@ -77,5 +80,5 @@ class Head:
         else:
             return None
         if event.type not in UNSEEN:
-            state = RUN.decider.evolve(state, fact_of(event), event.time)
+            state = RUN.decider.evolve(state, fact_of(self._open(event) if event.datakey else event), event.time)
         return RunEntry(created, workspace, aggregate, message.sequence, state)

@@ -7,22 +7,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trialbook.vault import KeyRing
 from trialbook_projector.head import Head
 from trialbook_projector.readers import Readers
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.cache import RunEntry
+from trialbook_projector.tables.facts import Open, as_it_is
 from trialbook_projector.tables.message import Message
 from trialbook_projector.tables.store import open_store
 from trialbook_projector.tables.writer import Applied, Caches, Writer
 from trialbook_projector.watermarks import Watermarks
 
 
+def opener(keys: KeyRing | None) -> Open:
+    """How facts are read; without a master key their sealed members show placeholders."""
+    return keys.open if keys is not None and keys.usable else as_it_is
+
+
 class Tables:
     """One open file."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, open_: Open = as_it_is) -> None:
+        """``open_`` gives facts their sealed members back."""
         self.store = open_store(path, settings.duckdb)
-        self.writer = Writer(self.store, settings.capacity)
+        self.writer = Writer(self.store, settings.capacity, open_)
         self.readers = Readers(self.store, threads=settings.reader_threads, queue=settings.reader_queue, name="read")
         self.sql = Readers(self.store, threads=settings.sql_threads, queue=settings.sql_queue, name="sql")
 
@@ -41,10 +49,11 @@ class Tables:
 class Live:
     """The current tables and how far they have come."""
 
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
+    def __init__(self, tables: Tables, keys: KeyRing | None = None) -> None:
+        """``keys``: those of data subjects, where this projector may open what is sealed."""
+        self.tables, self.keys = tables, keys
         self.watermarks = Watermarks(tables.writer.positions)
-        self.head = Head(tables.writer.positions.facts, self._remembered)
+        self.head = Head(tables.writer.positions.facts, self._remembered, opener(keys))
         self.writing = asyncio.Lock()
         """Held while a batch is applied or the tables are replaced."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")

@@ -13,8 +13,9 @@ from trialbook import subjects
 from trialbook.errors import refusal
 from trialbook.log.connect import connect
 from trialbook.queries import Answer
+from trialbook.vault import KeyRing, master_key
 from trialbook_projector.build import build
-from trialbook_projector.live import Live, Tables
+from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Rebuilder, Report
 from trialbook_projector.settings import Settings
@@ -48,7 +49,8 @@ async def rebuild(settings: Settings, *, check: bool) -> tuple[bool, str]:
 
 
 async def _rebuild_here(nc: Client, settings: Settings, *, check: bool) -> Report:
-    live = Live(await asyncio.to_thread(Tables, current_path(settings.folder), settings))
+    keys = KeyRing(nc, master_key(settings.environment))
+    live = Live(await asyncio.to_thread(Tables, current_path(settings.folder), settings, opener(keys)), keys)
     try:
         return await Rebuilder(nc, live, settings).rebuild(check=check)
     finally:
@@ -58,7 +60,8 @@ async def _rebuild_here(nc: Client, settings: Settings, *, check: bool) -> Repor
 async def build_file(settings: Settings, path: str, facts: int, signals: int) -> None:
     """Build one file from the streams up to the given positions."""
     nc = await connect(settings.nats_url, name="projector-build")
+    keys = KeyRing(nc, master_key(settings.environment))
     try:
-        await build(nc, settings.nats_url, Path(path), settings.duckdb, Positions(facts, signals))
+        await build(nc, settings.nats_url, Path(path), settings.duckdb, Positions(facts, signals), keys)
     finally:
         await nc.close()

@@ -7,19 +7,23 @@ it holds, so rows are gathered for a moment, unless somebody waits for the table
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.errors import Unavailable
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
 from trialbook_projector.live import Live
 
+log = logging.getLogger(__name__)
 FACTS_PER_BATCH = 5000
 SIGNALS_PER_BATCH = 256
 """A chunk may hold 64 KiB, so this bounds a batch at 16 MiB."""
 GATHER_S = 0.04
+KEYS_AGAIN_S = 0.5
 
 
 class _Waiting:
@@ -85,9 +89,22 @@ class Pump:
         while True:
             batch = await tail.next(max_messages=waiting.at_most)
             if stream == FACTS:
+                await self._have_keys(batch)
                 self._live.head.fold(batch)
             await waiting.put(batch)
             self._arrived.set()
+
+    async def _have_keys(self, batch: list[Message]) -> None:
+        """Fetch the keys of sealed facts, however long the server takes to answer."""
+        keys = self._live.keys
+        while keys is not None:
+            try:
+                await keys.ensure(message.data for message in batch)
+            except Unavailable as error:
+                log.warning("%s", error.detail)
+                await asyncio.sleep(KEYS_AGAIN_S)
+            else:
+                return
 
     async def _write(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 
 from trialbook.errors import Conflict, Unavailable
 from trialbook_projector import build
-from trialbook_projector.live import Live, Tables
+from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import hashes, schema
 from trialbook_projector.tables.hashes import TableHash
@@ -87,7 +87,7 @@ class Rebuilder:
         log.info(
             "rebuilt file=%s facts=%d signals=%d seconds=%.3f", path.name, positions.facts, positions.signals, seconds
         )
-        tables = await asyncio.to_thread(Tables, path, self._settings)
+        tables = await asyncio.to_thread(Tables, path, self._settings, opener(self._live.keys))
         try:
             first = await build.first_signal(self._nc)
             if first > 1:
@@ -128,10 +128,10 @@ class Rebuilder:
         new.writer.commit()
 
     async def _swap(self, tables: Tables) -> None:
-        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions)
+        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys)
         async with self._live.writing:
             held = time.monotonic()
-            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions)
+            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys)
             make_current(tables.store.path)
             old = self._live.replace(tables)
             log.info("swapped file=%s writer_held_ms=%.0f", tables.store.path.name, (time.monotonic() - held) * 1000)

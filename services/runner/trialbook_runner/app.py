@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Coroutine
@@ -21,6 +22,7 @@ from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
+from trialbook.vault import KeyRing, master_key
 from trialbook_runner.announce import Announcer
 from trialbook_runner.attempt import Parts
 from trialbook_runner.children import Children
@@ -84,19 +86,24 @@ class Runner:
         nc = await connect(settings.nats_url, name=self._source)
         closing.push_async_callback(_close_connection, nc)
         await ensure_streams(nc)
-        event_log = NatsEventLog(nc)
+        keys = KeyRing(nc, master_key(os.environ))
+        await keys.start()
+        closing.push_async_callback(keys.close)
+        event_log = NatsEventLog(nc, keys)
         await event_log.start()
         closing.push_async_callback(_close_log, event_log)
         await self._publisher.start()
         closing.push_async_callback(self._publisher.close)
         handler = Handler(event_log, self._clock, UUIDv7Source())
-        endings = Endings(nc, event_log, handler)
+        outside = Handler(event_log, self._clock, UUIDv7Source(), event_log.read_decisive)
+        endings = Endings(nc, event_log, outside)
         closing.push_async_callback(endings.close)
         leases = Leases(nc, self._clock, settings.lease_s)
         self._parts = parts = Parts(
-            settings=settings, source=self._source, handler=handler, blobs=NatsBlobStore(nc), registry=self._registry,
+            settings=settings, source=self._source, handler=handler, outside=outside, blobs=NatsBlobStore(nc),
+            registry=self._registry,
             publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
-            children=Children(handler, endings, Measurements(nc), self._registry, self._source), attempts={},
+            children=Children(outside, endings, Measurements(nc), self._registry, self._source), attempts={},
             walls=await asyncio.to_thread(probe, settings.sandbox, settings.sandbox_cgroup),
         )  # fmt: skip
         dispatcher = Dispatcher(parts)

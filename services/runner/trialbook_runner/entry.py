@@ -61,8 +61,8 @@ def nak(delay_s: float) -> bytes:
 
 
 def known_from(event: Event, fact: Submitted | Queued, sequence: int) -> Loaded[RunState] | None:
-    """A ``submitted`` fact taken for the run's whole history, which spares a read; None for other facts."""
-    if not isinstance(fact, Submitted):
+    """A ``submitted`` fact taken for the run's whole history, which spares a read; None for other and sealed facts."""
+    if not isinstance(fact, Submitted) or event.datakey:
         return None
     return Loaded(evolve(initial(), fact, event.time), sequence)
 
@@ -75,6 +75,7 @@ def caused_by(event: Event, source: str, runner: str) -> Metadata:
         correlation=event.correlationid or event.id,
         causation=event.id,
         traceparent=event.traceparent,
+        datakey=event.datakey,
     )
 
 

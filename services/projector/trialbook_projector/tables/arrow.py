@@ -44,6 +44,7 @@ def facts(rows: Sequence[FactRow]) -> Any:
         "causation": (TEXT, [e.causationid for e in events]),
         "source": (TEXT, [e.source for e in events]),
         "traceparent": (TEXT, [e.traceparent for e in events]),
+        "datakey": (TEXT, [e.datakey for e in events]),
         "data": (TEXT, [bytes(e.data) for e in events]),
     })  # fmt: skip
 

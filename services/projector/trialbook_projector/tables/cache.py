@@ -92,6 +92,11 @@ class Lru(Generic[V]):
         self.complete = False
         return self._items.popitem(last=False)[0]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+        self.complete = False
+
     def drop(self, key: str) -> None:
         """Forget one key."""
         if self._items.pop(key, None) is not None:

@@ -25,8 +25,15 @@ _RUN_FACTS = frozenset(RUN.events.values())
 _INITIAL_RUN: RunState = RUN.decider.initial()
 _evolve_run = RUN.decider.evolve
 
+Open = Callable[[Event], Event]
+"""Gives an event its sealed members back; rows keep the event as it is in the ledger."""
 FindRuns = Callable[[Sequence[str]], Iterable[RunEntry]]
 FindItems = Callable[[Sequence[str]], Iterable[ItemEntry]]
+
+
+def as_it_is(event: Event) -> Event:
+    """For tables without keys: sealed members show their placeholders."""
+    return event
 
 
 class FactRow(msgspec.Struct, frozen=True, gc=False):
@@ -42,9 +49,11 @@ class FactRow(msgspec.Struct, frozen=True, gc=False):
 class FactBatch:
     """A batch of facts, folded over what the caches and the tables know. Nothing outside it is changed."""
 
-    def __init__(self, runs: Lru[RunEntry], items: Lru[ItemEntry], find_runs: FindRuns, find_items: FindItems) -> None:
+    def __init__(
+        self, runs: Lru[RunEntry], items: Lru[ItemEntry], find_runs: FindRuns, find_items: FindItems, open_: Open
+    ) -> None:
         self._runs, self._items = runs, items
-        self._find_runs, self._find_items = find_runs, find_items
+        self._find_runs, self._find_items, self._open = find_runs, find_items, open_
         self._known: dict[str, Any] = {}
         self.rows: list[FactRow] = []
         self.runs: dict[str, RunEntry] = {}
@@ -114,7 +123,7 @@ class FactBatch:
         entry = self.runs.get(subject) or self._runs.get(subject) or self._known.get(subject)
         state: RunState = _INITIAL_RUN if entry is None else entry.state
         if event.type not in UNSEEN:
-            fact = fact_of(event)
+            fact = fact_of(self._open(event) if event.datakey else event)
             if type(fact) not in _RUN_FACTS:
                 raise UnknownEvent(f"{event.type!r} is no fact of a run")
             state = _evolve_run(state, fact, event.time)
@@ -128,7 +137,7 @@ class FactBatch:
 
     def _fold_other(self, row: FactRow) -> None:
         event, subject = row.event, row.event.subject
-        fact = fact_of(event)
+        fact = fact_of(self._open(event) if event.datakey else event)
         if row.kind not in AGGREGATES or type(fact).TYPE not in AGGREGATES[row.kind].events:
             raise UnknownEvent(f"{event.type!r} is no fact of a {row.kind}")
         if row.kind not in ITEM_KINDS:

@@ -16,6 +16,7 @@ decode_state = msgspec.json.Decoder(RunState).decode
 _STATES = {kind: msgspec.json.Decoder(type(a.decider.initial())).decode for kind, a in AGGREGATES.items()}
 
 RUN_COLUMNS = "created, workspace, id, sequence, state"
+ITEM_COLUMNS = "created, kind, workspace, id, sequence, epoch_us(created_at), data"
 EMITTED_COLUMNS = (
     "first_cursor, workspace, run, attempt, kind, name, count, last_cursor, epoch_us(first_time), "
     "epoch_us(last_time), latest"
@@ -42,15 +43,15 @@ def items(cursor: Any, subjects: Sequence[str]) -> list[ItemEntry]:
     wanted = set(subjects)
     ids = list({s.split("/")[2] for s in wanted})
     rows = cursor.execute(
-        "SELECT created, kind, workspace, id, sequence, epoch_us(created_at), data FROM book.items "
-        "WHERE id IN (SELECT unnest(?::VARCHAR[]))",
+        f"SELECT {ITEM_COLUMNS} FROM book.items WHERE id IN (SELECT unnest(?::VARCHAR[]))",  # noqa: S608 -- a constant
         [ids],
     ).fetchall()
-    return [
-        ItemEntry(row[0], row[1], row[2], row[3], row[4], text_of(row[5]), _STATES[row[1]](row[6]))
-        for row in rows
-        if f"{row[2]}/{row[1]}/{row[3]}" in wanted
-    ]
+    return [item_entry(row) for row in rows if f"{row[2]}/{row[1]}/{row[3]}" in wanted]
+
+
+def item_entry(row: Sequence[Any]) -> ItemEntry:
+    """A row of ``ITEM_COLUMNS``."""
+    return ItemEntry(row[0], row[1], row[2], row[3], row[4], text_of(row[5]), _STATES[row[1]](row[6]))
 
 
 def emitted(cursor: Any, run_ids: Sequence[str]) -> list[Emitted]:

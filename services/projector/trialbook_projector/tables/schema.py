@@ -7,7 +7,7 @@ two streams were interleaved. JSON is stored as text and cast in the views, whic
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it with every change here: a file of another version is rebuilt from the streams at start."""
 
 FACTS = """
@@ -15,7 +15,7 @@ CREATE TABLE book.facts (
     sequence BIGINT NOT NULL, workspace VARCHAR NOT NULL, kind VARCHAR NOT NULL, aggregate VARCHAR NOT NULL,
     type VARCHAR NOT NULL, id VARCHAR NOT NULL, time TIMESTAMP NOT NULL, actor VARCHAR NOT NULL,
     correlation VARCHAR NOT NULL, causation VARCHAR NOT NULL, source VARCHAR NOT NULL, traceparent VARCHAR NOT NULL,
-    data VARCHAR NOT NULL)
+    datakey VARCHAR NOT NULL, data VARCHAR NOT NULL)
 """
 # `created` is the sequence of the run's first fact: unique, ascending in insertion order and so the key of the row.
 RUNS = """

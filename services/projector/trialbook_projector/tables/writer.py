@@ -11,9 +11,10 @@ import msgspec
 import pyarrow as pa
 
 from trialbook.streams import FACTS, SIGNALS
-from trialbook_projector.tables import arrow, find
+from trialbook_projector.tables import arrow, erasure, find
 from trialbook_projector.tables.cache import Emitted, ItemEntry, LatestProgress, Lru, RunEntry
-from trialbook_projector.tables.facts import FactBatch, run_key
+from trialbook_projector.tables.erasure import DataSubject
+from trialbook_projector.tables.facts import FactBatch, Open, as_it_is, run_key
 from trialbook_projector.tables.message import Message, Parked, parked
 from trialbook_projector.tables.signals import SignalBatch
 from trialbook_projector.tables.store import Positions, Store
@@ -65,6 +66,11 @@ class Caches:
         self.emitted: Lru[Emitted] = Lru(capacity.emitted, complete=empty["emitted"])
         self.progress: Lru[LatestProgress] = Lru(capacity.runs, complete=empty["emitted"])
 
+    def forget(self) -> None:
+        """Nothing that was remembered may be used again."""
+        for cache in (self.runs, self.items, self.emitted, self.progress):
+            cache.clear()
+
     def put_run(self, key: str, run: RunEntry, progress: LatestProgress | None) -> None:
         """Remember a run. Invariant: the progress of a remembered run is remembered too, or there is none."""
         if progress is not None:
@@ -90,6 +96,8 @@ class Applied(msgspec.Struct, frozen=True):
     emitted: dict[str, Emitted]
     progress: dict[str, LatestProgress]
     parked: list[Parked]
+    erased: Sequence[DataSubject] = ()
+    """Whose rows were folded again; nothing that is remembered counts then."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -107,7 +115,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
     def published(self) -> Prepared:
         """The same without what the caches have now: only what is left to write."""
-        rest = Applied(self.applied.positions, {}, {}, {}, {}, self.applied.parked)
+        rest = Applied(self.applied.positions, {}, {}, {}, {}, self.applied.parked, self.applied.erased)
         return Prepared(self.facts, self.signals, rest, self.statements)
 
 
@@ -118,8 +126,8 @@ def _nothing() -> None:
 class Writer:
     """Applies messages to a store. ``apply`` runs in one thread at a time; ``publish`` in the thread of the readers."""
 
-    def __init__(self, store: Store, capacity: Capacity | None = None) -> None:
-        self.store = store
+    def __init__(self, store: Store, capacity: Capacity | None = None, open_: Open = as_it_is) -> None:
+        self.store, self._open = store, open_
         self._capacity = capacity or Capacity()
         self.caches = Caches(store, self._capacity)
         self.positions = store.positions()
@@ -165,6 +173,8 @@ class Writer:
             self.caches.emitted.put(key, emitted)
         for key, progress in applied.progress.items():
             self.caches.put_progress(key, progress)
+        if applied.erased:
+            self.caches.forget()
         self.positions = applied.positions
 
     def prepare(
@@ -183,7 +193,7 @@ class Writer:
 
             return found
 
-        fact_batch = FactBatch(self.caches.runs, self.caches.items, look_up(find.runs), look_up(find.items))
+        fact_batch = FactBatch(self.caches.runs, self.caches.items, look_up(find.runs), look_up(find.items), self._open)
         fact_batch.fold(facts)
         signal_batch = SignalBatch(self.caches.emitted, look_up(find.emitted))
         signal_batch.fold(signals)
@@ -197,7 +207,7 @@ class Writer:
                 progress[run_key(e.workspace, e.run)] = LatestProgress(e.last_cursor, e.latest)
         applied = Applied(
             positions, fact_batch.runs, fact_batch.items, signal_batch.emitted, progress,
-            fact_batch.parked + signal_batch.parked,
+            fact_batch.parked + signal_batch.parked, erasure.in_batch(fact_batch.rows),
         )  # fmt: skip
         return Prepared(facts, signals, applied, [*_of_facts(fact_batch), *_of_signals(signal_batch), *_of(applied)])
 
@@ -210,6 +220,7 @@ class Writer:
                 writer.register("batch", table)
                 writer.execute(statement)
                 writer.unregister("batch")
+            erasure.erase(writer, [subject for batch in batches for subject in batch.applied.erased])
             writer.execute(UPDATE_POSITIONS, [positions.facts, positions.signals])
             writer.commit()
         except UNSTORABLE:

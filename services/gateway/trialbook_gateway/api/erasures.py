@@ -1,0 +1,83 @@
+"""/v1/erasures: erase a data subject, and see how far the erasure is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from trialbook.domain.datasubject import DataSubjectState
+from trialbook.envelope import AggregateId
+from trialbook.errors import NotFound
+from trialbook_gateway import replies
+from trialbook_gateway.api.strict import StrictRoute
+from trialbook_gateway.openapi import content, operation
+from trialbook_gateway.schemas.base import Body, Id, QueryModel
+from trialbook_gateway.services import caller_of
+from trialbook_gateway.strictjson import read_model
+
+router = APIRouter(prefix="/v1/erasures", tags=["erasures"], route_class=StrictRoute)
+Workspace = Annotated[QueryModel, Query()]
+
+
+class ErasureCreate(Body):
+    """Whom to erase: what was given as ``Trialbook-Data-Subject``. ``reason`` is kept in clear and must name nobody."""
+
+    data_subject: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure. ``id`` is that of the destroyed key and tells nothing of the person; times are RFC 3339 UTC or null.
+
+    ``status``: ``erasing`` until the key is destroyed and signals and stored bytes are overwritten, then ``erased``.
+    ``aggregates``, ``signals`` (messages) and ``blobs`` count what was erased.
+    """
+
+    id: str
+    status: str
+    reason: str
+    registered_at: str | None
+    erased_at: str | None
+    shredded_at: str | None
+    aggregates: int
+    signals: int
+    blobs: int
+
+
+def _view(id_: str, state: DataSubjectState) -> ErasureView:
+    return ErasureView(
+        id=id_, status="erased" if state.shredded_at else "erasing" if state.erased_at else "registered",
+        reason=state.reason, registered_at=state.registered_at or None, erased_at=state.erased_at or None,
+        shredded_at=state.shredded_at or None, aggregates=state.aggregates, signals=state.signals, blobs=state.blobs,
+    )  # fmt: skip
+
+
+@router.post(
+    "",
+    summary="Erase a data subject",
+    **operation(ok={202: content(ErasureView), 200: content(ErasureView)}, errors=(409,), body=ErasureCreate),
+)
+async def create(request: Request, _: Workspace) -> Response:
+    """Destroys the key of its personal data. 200 when that was done before, 409 while runs of it are not finished."""
+    services, caller = await caller_of(request)
+    order = await read_model(request, ErasureCreate)
+    aggregate = services.data_subjects.aggregate(caller.workspace, order.data_subject)
+    outcome = await services.data_subjects.erase(aggregate, order.reason, caller.meta)
+    services.wrote(aggregate, outcome.sequence)
+    status = 200 if outcome.state.shredded_at else 202
+    headers = {"Location": f"/v1/erasures/{aggregate.id}", replies.SEQUENCE: str(outcome.sequence)}
+    return replies.json(_view(aggregate.id, outcome.state), status, headers)
+
+
+@router.get("/{erasure_id}", summary="Read an erasure", **operation(ok={200: content(ErasureView)}))
+async def read(request: Request, erasure_id: Id, _: Workspace) -> Response:
+    """How far it is."""
+    services, caller = await caller_of(request)
+    loaded = await services.handler.load(AggregateId(caller.workspace, "datasubject", erasure_id))
+    if not loaded.state.erased_at:
+        raise NotFound("erasure_not_found", "There is no such erasure in this workspace.")
+    return replies.json(_view(erasure_id, loaded.state), headers={replies.SEQUENCE: str(loaded.sequence)})

@@ -1,0 +1,147 @@
+"""Data subjects: people whose personal data facts hold sealed, and how they are erased.
+
+The identifier a client gives names a key and is stored nowhere. An erasure is a fact first; then whoever takes it from
+the queue overwrites what was stored outside the ledger, destroys the key, and says so in a second fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from trialbook import subjects
+from trialbook.blobs.nats import NatsBlobStore
+from trialbook.clock import Clock
+from trialbook.domain import datasubject as domain
+from trialbook.envelope import AggregateId, Metadata
+from trialbook.errors import Conflict, Invalid, Refusal
+from trialbook.handle import Handler, Outcome
+from trialbook.log.shred import shred
+from trialbook.queries import DataSubjectScope, DataSubjectView
+from trialbook.streams import FACTS, SIGNALS
+from trialbook.times import rfc3339
+from trialbook.vault import KeyRing
+from trialbook_gateway.asking import CheckedAsk
+
+log = logging.getLogger(__name__)
+HEADER = "Trialbook-Data-Subject"
+MAX_CHARS = 200
+REMEMBERED = 4096
+DURABLE = "erasures"
+ACK_WAIT_S = 60.0
+TURN_S = 5.0
+AGAIN_S = 2.0
+ASK_TIMEOUT_S = 60.0
+
+
+class DataSubjects:
+    """Registers, erases, and carries erasures out. ``start`` before and ``close`` after use."""
+
+    def __init__(
+        self, nc: Client, keys: KeyRing, handler: Handler, ask: CheckedAsk, blobs: NatsBlobStore, clock: Clock
+    ) -> None:
+        self._nc, self._keys, self._handler = nc, keys, handler
+        self._ask, self._blobs, self._clock = ask, blobs, clock
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # bounded by REMEMBERED
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to carry erasures out, those that were begun by others included."""
+        if self._keys.usable:
+            self._task = asyncio.create_task(self._run(), name=DURABLE)
+
+    async def close(self) -> None:
+        """Stop; an erasure in hand is taken up again by the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def aggregate(self, workspace: str, data_subject: str) -> AggregateId:
+        """The aggregate of a data subject. Raises ``Invalid``, ``Unavailable`` without a master key."""
+        text = data_subject.strip()
+        if not 1 <= len(text) <= MAX_CHARS or not text.isprintable():
+            raise Invalid("invalid_data_subject", f"A data subject is 1 to {MAX_CHARS} printable characters.")
+        return AggregateId(workspace, "datasubject", self._keys.id_of(workspace, text))
+
+    async def key_for(self, headers: Mapping[str, str], workspace: str, meta: Metadata) -> str:
+        """The key that a creation's personal data is sealed with; empty when its headers name no data subject.
+
+        Raises ``Conflict`` (code ``data_subject_erased``).
+        """
+        given = headers.get(HEADER)
+        if given is None:
+            return ""
+        aggregate = self.aggregate(workspace, given)
+        remembered = (workspace, aggregate.id)
+        await self._keys.create(aggregate.id)
+        if remembered not in self._known:
+            await self._handler.handle(aggregate, domain.Register(), meta)
+            self._known[remembered] = None
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return aggregate.id
+
+    async def erase(self, aggregate: AggregateId, reason: str, meta: Metadata) -> Outcome[domain.DataSubjectState]:
+        """Decide to erase. Raises ``NotFound``, or ``Conflict`` (code ``data_subject_active``) while runs go on."""
+        at_least = (await self._handler.load(aggregate)).sequence
+        scope = await self._scope(aggregate, at_least)
+        if scope.unfinished:
+            raise Conflict(
+                "data_subject_active",
+                f"{len(scope.unfinished)} runs of this data subject are not finished; cancel them first.",
+                runs=scope.unfinished,
+            )
+        self._known.pop((aggregate.workspace, aggregate.id), None)
+        return await self._handler.handle(aggregate, domain.Erase(reason=reason), meta)
+
+    async def _scope(self, aggregate: AggregateId, at_least: int) -> DataSubjectView:
+        question = DataSubjectScope(datakey=aggregate.id, at_least=at_least)
+        answer = await self._ask.ask(aggregate.workspace, question, ASK_TIMEOUT_S)
+        assert answer.result is not None, "an answer without error has a result"
+        return msgspec.json.decode(answer.result, type=DataSubjectView)
+
+    async def _run(self) -> None:
+        consumer = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S, max_ack_pending=16)
+        subject = subjects.facts_of(kind="datasubject", name="erased")
+        while True:
+            try:
+                pull = await self._nc.jetstream().pull_subscribe(
+                    subject, durable=DURABLE, stream=FACTS, config=consumer
+                )
+                while True:
+                    await self._turn(await pull.fetch(1, timeout=TURN_S))
+            except (TimeoutError, nats.errors.TimeoutError):
+                continue
+            except (nats.errors.Error, Refusal, OSError) as error:
+                log.warning("erasures wait: %s", error)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _turn(self, messages: list[Msg]) -> None:
+        for message in messages:
+            _, workspace, kind, id_, _ = message.subject.split(".")
+            await self.carry_out(AggregateId(workspace, kind, id_), message.metadata.sequence.stream)
+            await message.ack_sync()
+
+    async def carry_out(self, aggregate: AggregateId, sequence: int) -> None:
+        """Overwrite signals and stored bytes, destroy the key, and say so. Every step can be repeated."""
+        loaded = await self._handler.load(aggregate)
+        if loaded.state.shredded_at:
+            return
+        scope = await self._scope(aggregate, sequence)
+        signals = 0
+        for run in scope.aggregates.get("run", []):
+            signals += await shred(self._nc, SIGNALS, subjects.signals_of(aggregate.workspace, run))
+        blobs = sum([await self._blobs.shred(digest) for digest in scope.digests])
+        await self._keys.destroy(aggregate.id, rfc3339(self._clock.now()))
+        count = sum(len(ids) for ids in scope.aggregates.values())
+        meta = Metadata(source="trialbook/gateway", actor="gateway:erasures", causation=aggregate.subject)
+        await self._handler.handle(aggregate, domain.Shred(aggregates=count, signals=signals, blobs=blobs), meta)
+        log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)
