@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from trialbook.envelope import OptionalRaw
+from trialbook.envelope import OptionalRaw, Recorded
 
 PAGE_LIMIT = 1000
 
@@ -24,7 +24,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     at_least_signals: int = 0
 
 
-class RunGet(Query, frozen=True, kw_only=True):
+class Dated(Query, frozen=True, kw_only=True):
+    """A query that can look back: ``as_of`` is a fact's sequence or an RFC 3339 time, empty: now.
+
+    Everything is answered as it was after that fact (of a time: after the last fact that is not later). Signals of a
+    run that was finished then are those up to its verdict; otherwise those whose own time is not later than the given
+    time, or than the time of the given fact. The answer's ``facts`` is the sequence that was looked back to.
+    """
+
+    as_of: str = ""
+
+
+class RunGet(Dated, frozen=True, kw_only=True):
     """One run by ``id`` or by its unique ``name`` -> RunView. Deleted runs are not found."""
 
     NAME = "run.get"
@@ -32,7 +43,7 @@ class RunGet(Query, frozen=True, kw_only=True):
     name: str = ""
 
 
-class RunList(Query, frozen=True, kw_only=True):
+class RunList(Dated, frozen=True, kw_only=True):
     """Runs -> Page of RunView, newest first (``order`` ``created_asc``: oldest first). Filters are combined with and.
 
     ``search`` is a case-insensitive part of id, name, title or workload. Times are RFC 3339. ``total`` counts all
@@ -56,7 +67,7 @@ class RunList(Query, frozen=True, kw_only=True):
     """Leave out params, result, steps, extra (they are empty) for quick lists."""
 
 
-class RunFacts(Query, frozen=True, kw_only=True):
+class RunFacts(Dated, frozen=True, kw_only=True):
     """Facts of one run after a sequence -> Page of ``{sequence, event}``, ascending. ``up_to`` 0: no upper end."""
 
     NAME = "run.facts"
@@ -66,7 +77,7 @@ class RunFacts(Query, frozen=True, kw_only=True):
     limit: int = 100
 
 
-class RunLogs(Query, frozen=True, kw_only=True):
+class RunLogs(Dated, frozen=True, kw_only=True):
     """Log lines of a run -> LogPage, always in ascending cursor order.
 
     Without ``after`` and ``since_us``: the newest ``limit`` lines (``before`` goes back from a cursor). With
@@ -88,7 +99,7 @@ class RunLogs(Query, frozen=True, kw_only=True):
     attempt: int = 0
 
 
-class RunMetrics(Query, frozen=True, kw_only=True):
+class RunMetrics(Dated, frozen=True, kw_only=True):
     """Metric points of a run in cursor order -> Page of MetricPoint; ``name`` empty: all metrics.
 
     ``max_points`` > 0 returns instead at most that many points per metric, evenly chosen, always with first and last.
@@ -102,7 +113,7 @@ class RunMetrics(Query, frozen=True, kw_only=True):
     max_points: int = 0
 
 
-class RunRows(Query, frozen=True, kw_only=True):
+class RunRows(Dated, frozen=True, kw_only=True):
     """Rows (record signals) of a run -> Page of RowView in index order; ``attempt`` 0: the run's latest attempt."""
 
     NAME = "run.rows"
@@ -120,7 +131,7 @@ class RunActivity(Query, frozen=True, kw_only=True):
     ids: list[str]
 
 
-class MetricCompare(Query, frozen=True, kw_only=True):
+class MetricCompare(Dated, frozen=True, kw_only=True):
     """One metric over many runs -> list of ``{run, last, min, max, count, points}``; ``points`` evenly chosen."""
 
     NAME = "metric.compare"
@@ -129,19 +140,71 @@ class MetricCompare(Query, frozen=True, kw_only=True):
     max_points: int = 200
 
 
-class EventList(Query, frozen=True, kw_only=True):
-    """Facts of the workspace (``_``: all) after a sequence -> Page of ``{sequence, event}``, ascending."""
+class EventFilter(Dated, frozen=True, kw_only=True):
+    """Which facts of the workspace (``_``: all): after a sequence, up to one (0: the end), all filters combined.
 
-    NAME = "event.list"
+    ``since`` and ``until`` (RFC 3339) bound the facts' own times: not before the one, before the other.
+    """
+
+    NAME = ""
     after: int = 0
     up_to: int = 0
     types: list[str] = []
     kind: str = ""
     aggregate: str = ""
+    actor: str = ""
+    correlation: str = ""
+    since: str = ""
+    until: str = ""
     limit: int = 100
 
 
-class ItemGet(Query, frozen=True, kw_only=True):
+class EventList(EventFilter, frozen=True, kw_only=True):
+    """Facts of the workspace after a sequence -> Page of ``{sequence, event}``, ascending."""
+
+    NAME = "event.list"
+
+
+class EventLines(EventFilter, frozen=True, kw_only=True):
+    """The same facts, for reading very many -> bytes: one ``{sequence, event}`` per line (``application/x-ndjson``).
+
+    As many as fit in a reply, at most ``limit`` (up to 100,000); an empty line at the end says that there are no more.
+    """
+
+    NAME = "event.lines"
+
+
+class DiffOne(Query, frozen=True, kw_only=True):
+    """One run or item between two moments (sequences or RFC 3339 times; ``until`` empty: now) -> history.Difference."""
+
+    NAME = "diff.one"
+    kind: Literal["run", "workspace", "file", "dataset", "model"]
+    id: str
+    since: str
+    until: str = ""
+
+
+class DiffWorkspace(Query, frozen=True, kw_only=True):
+    """What was created, changed and deleted in the workspace between two moments -> history.Changes, by first fact."""
+
+    NAME = "diff.workspace"
+    since: str
+    until: str = ""
+    kinds: list[str] = []
+    limit: int = 100
+    cursor: str = ""
+
+
+class AuditTrail(Dated, frozen=True, kw_only=True):
+    """The facts about one thing (its id or name), or of one request (correlation), in order -> history.Trail."""
+
+    NAME = "audit.trail"
+    id: str
+    after: int = 0
+    limit: int = 200
+
+
+class ItemGet(Dated, frozen=True, kw_only=True):
     """One workspace, file, dataset or model -> ItemView. By ``id`` or, for named kinds, ``name``."""
 
     NAME = "item.get"
@@ -150,7 +213,7 @@ class ItemGet(Query, frozen=True, kw_only=True):
     name: str = ""
 
 
-class ItemList(Query, frozen=True, kw_only=True):
+class ItemList(Dated, frozen=True, kw_only=True):
     """Workspaces, files, datasets or models that are not deleted -> Page of ItemView in creation order."""
 
     NAME = "item.list"
@@ -171,10 +234,33 @@ class Sql(Query, frozen=True, kw_only=True):
     timeout_s: float = 10.0
 
 
+class DataSubjectScope(Query, frozen=True, kw_only=True):
+    """What belongs to a data subject, by the id of its key -> DataSubjectView."""
+
+    NAME = "datasubject.scope"
+    datakey: str
+
+
 class Health(Query, frozen=True, kw_only=True):
     """The projector's own state -> ProjectorHealth."""
 
     NAME = "health"
+
+
+class LedgerFacts(Query, frozen=True, kw_only=True):
+    """Facts of one aggregate as they were sealed into segments, payload bytes unchanged -> LedgerPage."""
+
+    NAME = "ledger.facts"
+    kind: str
+    id: str
+    after: int = 0
+
+
+class LedgerSegments(Query, frozen=True, kw_only=True):
+    """What is sealed, and where -> SegmentList. ``verify``: read every segment and compare it with its record."""
+
+    NAME = "ledger.segments"
+    verify: bool = False
 
 
 QUERIES: dict[str, type[Query]] = {
@@ -189,10 +275,17 @@ QUERIES: dict[str, type[Query]] = {
         RunActivity,
         MetricCompare,
         EventList,
+        EventLines,
+        DiffOne,
+        DiffWorkspace,
+        AuditTrail,
         ItemGet,
         ItemList,
         Sql,
+        DataSubjectScope,
         Health,
+        LedgerFacts,
+        LedgerSegments,
     )
 }
 
@@ -203,6 +296,44 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Any]
     next_cursor: str | None = None
     total: int | None = None
+
+
+class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts in ledger order; ``more``: ask again after the last one."""
+
+    items: list[Recorded] = []
+    more: bool = False
+
+
+class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed segment: facts ``first`` to ``last``, the size of its file in bytes, its digests in hex.
+
+    ``problem`` says what is wrong with it; null when nothing is, or when it was not verified.
+    """
+
+    name: str
+    first: int
+    last: int
+    count: int
+    bytes: int
+    sha256: str
+    root: str
+    parquet: str
+    written_at: str
+    problem: str | None = None
+
+
+class SegmentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts up to ``sealed_to`` are in segments at ``location``; ``in_stream`` counts what is left of these facts in
+    the stream, and ``last`` is the ledger's last sequence.
+    """
+
+    sealed_to: int
+    last: int
+    in_stream: int
+    location: str
+    segments: list[SegmentView] = []
+    verified: bool = False
 
 
 class LogView(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,6 +414,16 @@ class SqlResult(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
     truncated: bool
     elapsed_ms: float
+
+
+class DataSubjectView(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to a data subject: aggregates by kind, runs that are not finished (at most 100 ids), and the digests
+    (sha256) that only facts of this data subject name.
+    """
+
+    aggregates: dict[str, list[str]]
+    unfinished: list[str]
+    digests: list[str]
 
 
 class ProjectorHealth(msgspec.Struct, frozen=True, kw_only=True):
