@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import sys
@@ -11,19 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from trialbook import subjects
 from trialbook_deploy.errors import DeployError
+from trialbook_deploy.files import write_private
+from trialbook_deploy.nats_accounts import (
+    SERVICE_USER,
+    SYSTEM,
+    TAP_USER,
+    USERS_FILE,
+    services_text,
+    system_text,
+    tap_text,
+)
+from trialbook_deploy.nats_users import Users
 from trialbook_deploy.network import LOOPBACK, free_port, http_status, port_in_use
 
-SERVICE_USER = "trialbook"
-TAP_USER = "tap"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 # The server counts a stream's upper bound as storage already taken and by default owns three quarters of the free
 # disk: on a smaller disk it would refuse to create the stream of signals. `trialbook doctor` watches the real space.
 MAX_STORE_BYTES = 2**50
 
 # `sync_interval: always`: an acknowledged fact is on disk. `js_ack_fc_v2` off: its reply subjects break nats-py's
-# ordered consumers and key-value watches. Whoever connects without a name may listen to the taps and nothing else.
+# ordered consumers and key-value watches. Who may do what is said in nats_accounts.
 CONFIG = """\
 # Written by `trialbook up` at every start.
 server_name: {name}
@@ -38,24 +45,12 @@ jetstream {{
   max_file_store: {max_store}
 }}
 feature_flags {{ js_ack_fc_v2: false }}
+system_account: {system}
 accounts {{
-  SERVICES {{
-    jetstream: enabled
-    users: [
-      {{ user: {service_user}, password: {password} }}
-{tap}    ]
-  }}
+{accounts}
+  include {users}
 }}
 {no_auth}"""
-TAP = """\
-      {{
-        user: {tap_user}, password: {tap_user}
-        permissions {{
-          publish {{ deny: ">" }}
-          subscribe {{ allow: {tap_subjects} }}
-        }}
-      }}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +123,7 @@ def configure(data_dir: Path, port: int, *, taps: bool = True) -> NatsServer:
     server = NatsServer(
         binary=find_binary(),
         directory=directory,
-        password=_password(directory),
+        password=_secret(directory, "password"),
         port=port or free_port(),
         monitor_port=free_port(),
     )
@@ -140,12 +135,15 @@ def configure(data_dir: Path, port: int, *, taps: bool = True) -> NatsServer:
         max_payload=MAX_PAYLOAD_BYTES,
         max_store=MAX_STORE_BYTES,
         store=json.dumps(str(directory / "store")),
-        service_user=SERVICE_USER,
-        tap=TAP.format(tap_user=TAP_USER, tap_subjects=json.dumps([subjects.tap(">")])) if taps else "",
+        system=SYSTEM,
+        accounts="".join(
+            (services_text(server.password), system_text(_secret(directory, "system-password")), tap_text() * taps)
+        ),
+        users=json.dumps(USERS_FILE),
         no_auth=f"no_auth_user: {TAP_USER}\n" if taps else "",
-        password=json.dumps(server.password),
     )
-    _write_private(directory / "nats.conf", text)
+    Users(directory).write_accounts()
+    write_private(directory / "nats.conf", text)
     return server
 
 
@@ -180,20 +178,12 @@ def without_credentials(nats_urls: str) -> str:
     return ",".join(url.strip().rpartition("://")[2].rpartition("@")[2] for url in nats_urls.split(","))
 
 
-def _password(directory: Path) -> str:
-    """The services' password: made once, kept for the owner only."""
-    path = directory / "password"
+def _secret(directory: Path, name: str) -> str:
+    """A password: made once, kept for the owner only."""
+    path = directory / name
     if not path.exists():
-        _write_private(path, secrets.token_urlsafe(32))
+        write_private(path, secrets.token_urlsafe(32))
     return path.read_text().strip()
-
-
-def _write_private(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-    new.replace(path)
 
 
 def worth_showing(line: str) -> bool:
