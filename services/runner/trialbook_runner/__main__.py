@@ -10,6 +10,7 @@ from functools import partial
 from trialbook.errors import Refusal
 from trialbook.llm.settings import PRICES_IN_WORKLOADS
 from trialbook_runner.execute.child import child_main
+from trialbook_runner.execute.environment import hide_initial
 from trialbook_runner.execute.zygote import start_zygote
 from trialbook_runner.registry import load_registry
 from trialbook_runner.settings import THREAD_LIMITS, settings_from
@@ -26,6 +27,7 @@ def main() -> int:
     if not logging.getLogger().isEnabledFor(logging.DEBUG):  # a line for every model call otherwise
         for wire in ("httpx", "httpx2"):
             logging.getLogger(wire).setLevel(logging.WARNING)
+    hide_initial()
     ours = [name for name in THREAD_LIMITS if name not in os.environ]
     os.environ.update(dict.fromkeys(ours, "1"))
     if prices := os.environ.get("TRIALBOOK_LLM_PRICES"):

@@ -161,3 +161,10 @@ async def waiting_task(ctx: Context, params: Where) -> str:
 
 
 TERMINATING = (signal.SIGSEGV, signal.SIGKILL)
+
+
+@workload("environment")
+def environment(_ctx: Any, _params: Any) -> dict[str, Any]:
+    """What a workload finds of the environment, and what the kernel shows of its process's first one."""
+    initial = Path("/proc/self/environ").read_bytes().strip(b"\0").decode()
+    return {"known": dict(os.environ), "initial": initial}

@@ -26,6 +26,7 @@ from trialbook.subjects import SignalKind
 from trialbook.workload import Cancelled, Paused, Workload
 from trialbook_runner.context import BlockingContext, Flags, Flusher, RunContext
 from trialbook_runner.execute import wire
+from trialbook_runner.execute.environment import forget_the_runners
 from trialbook_runner.execute.failures import failed, verdict_of
 from trialbook_runner.records import Recorder
 
@@ -204,8 +205,7 @@ def _prepare() -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     faulthandler.enable(file=2)
-    for name in [n for n in os.environ if n.startswith("TRIALBOOK_")]:
-        del os.environ[name]
+    forget_the_runners(os.environ)
 
 
 def _execute(work: Workload, context: RunContext, channel: ChildChannel, job: wire.Job) -> wire.Verdict:

@@ -12,6 +12,7 @@ import msgspec
 
 from trialbook.errors import Refusal
 from trialbook.workload import Failure
+from trialbook_runner.execute.environment import for_programs
 from trialbook_runner.workloads.lines import MAX_LINE_BYTES, Line, Result, parse_line
 
 T = TypeVar("T")
@@ -179,7 +180,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _environment(context: Any, program: Program) -> dict[str, str]:
     return {
-        **os.environ,
+        **for_programs(os.environ),
         "TRIALBOOK_RUN": context.run,
         "TRIALBOOK_WORKSPACE": context.workspace,
         "TRIALBOOK_ATTEMPT": str(context.attempt),

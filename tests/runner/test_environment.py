@@ -1,0 +1,68 @@
+"""Keys of the runner's environment reach neither programs nor, for its own secrets, workloads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from tests.runner.conftest import Ledger
+from trialbook_runner.execute.environment import for_programs, forget_the_runners
+
+CANARIES = {
+    "OPENAI_API_KEY": "canary-openai-5c1d", "AWS_SECRET_ACCESS_KEY": "canary-aws-77aa",
+    "TRIALBOOK_API_TOKENS": "canary-tokens-0b2f", "NATS_PASSWORD": "canary-nats-19ce",
+    "TRIALBOOK_LLM_PRICES_TOKEN": "canary-own-4e4e", "DATABASE_URL": "canary-database-aa10",
+}  # fmt: skip
+LOOK = """
+import glob, os
+print(dict(os.environ))
+seen = b""
+for path in glob.glob("/proc/[0-9]*/environ"):
+    try:
+        seen += open(path, "rb").read()
+    except OSError:
+        pass
+print([word for word in WORDS if word.encode() in seen], "of others")
+"""
+
+
+@pytest.mark.integration
+async def test_a_command_sees_no_key(ledger: Ledger, start_runner: Any) -> None:
+    await start_runner(**CANARIES, JAVA_HOME="/opt/java", SPARK_HOME="/opt/spark", TRIALBOOK_COMMAND_ENV="JAVA_*, X")
+    looking = LOOK.replace("WORDS", repr([*CANARIES.values()]))
+    run = await ledger.submit("command", {"argv": [sys.executable, "-c", looking], "env": {"GIVEN": "here"}})
+    state = await ledger.end(run)
+    assert state.status == "completed", state.error
+    lines = [record["message"] for record in await ledger.signals(run, "log")]
+    assert lines[-1] == "[] of others"
+    assert not [name for name in CANARIES if name in lines[0]]
+    assert all(text in lines[0] for text in ("'JAVA_HOME': '/opt/java'", "'GIVEN': 'here'", "'PATH'"))
+    assert "SPARK_HOME" not in lines[0]
+    assert os.environ["PATH"] in lines[0]
+
+
+@pytest.mark.integration
+async def test_a_workload_sees_the_providers_keys_and_none_of_the_runners(ledger: Ledger, start_runner: Any) -> None:
+    await start_runner(**CANARIES)
+    run = await ledger.submit("environment")
+    state = await ledger.end(run)
+    assert state.status == "completed", state.error
+    assert state.result["initial"] == ""
+    known = state.result["known"]
+    assert known["OPENAI_API_KEY"] == CANARIES["OPENAI_API_KEY"]
+    assert not [name for name in known if name.startswith(("TRIALBOOK_", "NATS_"))]
+
+
+def test_what_programs_get() -> None:
+    env = {"PATH": "p", "LC_ALL": "C", "MY_KEY": "k", "MY_OTHER": "o", "TRIALBOOK_COMMAND_ENV": "MY_O*"}
+    assert for_programs(env) == {"PATH": "p", "LC_ALL": "C", "MY_OTHER": "o"}
+    assert for_programs({}) == {}
+
+
+def test_what_workloads_lose() -> None:
+    env = {"TRIALBOOK_NATS_URL": "u", "NATS_URL": "u", "OPENAI_API_KEY": "k", "TRIALBOOK_COMMAND_ENV": "X"}
+    forget_the_runners(env)
+    assert env == {"OPENAI_API_KEY": "k", "TRIALBOOK_COMMAND_ENV": "X"}
