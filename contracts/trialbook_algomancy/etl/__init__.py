@@ -1,0 +1,1 @@
+"""Extraction, validation and transformation of uploaded files into tables."""
