@@ -36,3 +36,15 @@ def parse_time(text: str) -> datetime:
         return aware.astimezone(UTC)
     except OverflowError:
         raise Invalid("invalid_time", f"{text!r} is outside the supported range of years.") from None
+
+
+def is_sequence(moment: str) -> bool:
+    """Whether a moment of the ledger is given as a sequence; else it is a time."""
+    return moment.isascii() and moment.isdecimal()
+
+
+def sequence_of(moment: str) -> int:
+    """A moment given as a sequence. Raises ``Invalid`` (code ``invalid_sequence``)."""
+    if len(moment) > 15:
+        raise Invalid("invalid_sequence", f"{moment[:40]!r} is not a ledger sequence.")
+    return int(moment)

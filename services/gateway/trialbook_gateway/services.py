@@ -126,14 +126,16 @@ class Services:
         given = request.headers.get(WORKSPACE_HEADER)
         if given is None:
             given = request.query_params.get("workspace")
-        return await self.caller_in(request, self.settings.default_workspace if given is None else given)
+        looks_back = request.scope.get("method") == "GET" and bool(request.query_params.get("as_of"))
+        named = self.settings.default_workspace if given is None else given
+        return await self.caller_in(request, named, deleted=looks_back)
 
-    async def caller_in(self, request: HTTPConnection, workspace: str) -> Caller:
-        """As ``caller``, in a workspace chosen by a dialect."""
+    async def caller_in(self, request: HTTPConnection, workspace: str, *, deleted: bool = False) -> Caller:
+        """As ``caller``, in a workspace chosen by a dialect; ``deleted``: one that was deleted may be looked into."""
         parse_slug(workspace, "workspace")
         caller = self.anywhere(request, workspace)
         caller.principal.may_use(workspace)
-        await self.workspaces.require(workspace)
+        await self.workspaces.require(workspace, deleted=deleted)
         if request.scope.get("method") in CREATING and HEADER in request.headers:
             key = await self.data_subjects.key_for(request.headers, workspace, caller.meta)
             return msgspec.structs.replace(caller, datakey=key)

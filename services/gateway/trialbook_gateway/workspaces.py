@@ -53,15 +53,17 @@ class Workspaces:
         """Take in a command's outcome at once instead of waiting for its fact to come by."""
         self._set(id_, outcome.sequence, outcome.state)
 
-    async def require(self, id_: str) -> None:
-        """Raises ``NotFound`` (code ``workspace_not_found``) unless the workspace exists and is not deleted."""
+    async def require(self, id_: str, *, deleted: bool = False) -> None:
+        """Raises ``NotFound`` (code ``workspace_not_found``) unless the workspace exists and is not deleted; with
+        ``deleted`` it may be, because somebody looks back.
+        """
         known = self._states.get(id_)
         if known is None:
             loaded = await self._handler.load(aggregate(id_))
             if loaded.sequence:
                 self._set(id_, loaded.sequence, loaded.state)
             known = (loaded.sequence, loaded.state)
-        if not known[1].exists or known[1].deleted:
+        if not known[1].exists or (known[1].deleted and not deleted):
             raise NotFound("workspace_not_found", f"There is no workspace {id_!r}; POST /v1/workspaces creates one.")
 
     def state(self, id_: str) -> WorkspaceState:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from nats.aio.client import Client
@@ -18,6 +18,8 @@ from trialbook.log.api import call
 from trialbook.queries import (
     QUERIES,
     Answer,
+    Dated,
+    EventLines,
     Health,
     ProjectorHealth,
     Query,
@@ -29,10 +31,11 @@ from trialbook.queries import (
     Sql,
 )  # fmt: skip
 from trialbook.streams import FACTS, SIGNALS
+from trialbook.times import is_sequence, sequence_of
 from trialbook_projector import sql
-from trialbook_projector.live import Live
+from trialbook_projector.live import Live, opener
 from trialbook_projector.lookup import Lookup
-from trialbook_projector.queries import facts, items, runs, signals
+from trialbook_projector.queries import datasubjects, facts, items, lines, past, runs, signals
 from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.cache import RunEntry
@@ -62,6 +65,7 @@ READ: dict[str, Callable[[Reading, Any], Any]] = {
     "event.list": facts.listing,
     "item.get": items.get,
     "item.list": items.listing,
+    "datasubject.scope": datasubjects.scope,
 }
 """Query name -> the function that answers it in a reader's thread."""
 
@@ -99,7 +103,7 @@ class Answering:
     def from_memory(self, workspace: str, query: RunGet) -> Reply | None:
         """The newest state of a run, ahead of the tables if need be; None when only waiting or the tables can tell."""
         head, marks = self._live.head, self._live.watermarks
-        if not query.id or workspace == EVERYWHERE:
+        if not _newest(query, workspace):
             return None
         if not head.marks.reached(query.at_least, 0) or not marks.reached(0, query.at_least_signals):
             return None
@@ -116,11 +120,13 @@ class Answering:
     async def answer(self, workspace: str, query: Query) -> Reply:
         """The answer once the tables are where the question wants them. Raises refusals."""
         marks = self._live.watermarks
-        if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
+        if _newest(query, workspace):
             await self._wait(self._live.head.marks, query.at_least, 0)
             if (reply := self.from_memory(workspace, query)) is not None:
                 return reply
         facts, signals = await self._wanted(workspace, query)
+        if isinstance(query, Dated) and query.as_of:
+            facts = max(facts, await self._looked_back_to(query.as_of))
         if not marks.reached(facts, signals):
             await self._wait(marks, facts, signals)
         positions = marks.positions
@@ -131,15 +137,37 @@ class Answering:
             if result.media_type is not None:
                 return Reply(result.payload, result.media_type)
             return self._answered(result.payload, positions)
-        if isinstance(query, RunGet) and query.id and workspace != EVERYWHERE:
+        if _newest(query, workspace):
             entry, progress = await self._lookup.run(workspace, query.id)
             return self._answered(_encode(view(entry, progress)), positions)
-        tables, function = self._live.tables, READ[query.NAME]
+        return await self._read(workspace, query, positions)
 
-        def read(cursor: Any) -> bytes:
-            return _encode(function(Reading(cursor, workspace, tables.caches, positions), query))
+    async def _read(self, workspace: str, query: Query, positions: Positions) -> Reply:
+        """What a reader's thread finds in the tables, now or at the moment that the question looks back to."""
+        tables, keys = self._live.tables, self._live.keys
 
-        return self._answered(await tables.readers.run(read), positions)
+        def read(cursor: Any) -> tuple[bytes, Positions]:
+            reading = Reading(cursor, workspace, tables.caches, positions, opener(keys))
+            if isinstance(query, Dated) and query.as_of:
+                reading.past = past.moment_of(reading, query.as_of)
+            if isinstance(query, EventLines):
+                return lines.lines(reading, query, self._room()), positions
+            found = _encode(READ[query.NAME](reading, query))
+            return found, positions if reading.past is None else Positions(reading.past.sequence, positions.signals)
+
+        try:
+            found, seen = await tables.readers.run(read)
+        except past.KeysWanted as wanted:
+            assert keys is not None, "without keys nothing is opened"
+            await asyncio.gather(*(keys.ensure_key(key) for key in wanted.keys))
+            found, seen = await tables.readers.run(read)
+        return Reply(found, lines.MEDIA_TYPE) if isinstance(query, EventLines) else self._answered(found, seen)
+
+    async def _looked_back_to(self, as_of: str) -> int:
+        """How far the tables must be to look back to a moment: of a time, as far as the ledger is now."""
+        if is_sequence(as_of):
+            return sequence_of(as_of)
+        return int((await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"])
 
     async def control(self, result: Awaitable[Any]) -> Reply:
         """The outcome of a control request."""
@@ -153,7 +181,7 @@ class Answering:
         facts, signals = query.at_least, query.at_least_signals
         ids = query.ids if isinstance(query, RunActivity) else [query.id] if isinstance(query, EMITTED) else []
         for entry in await asyncio.gather(*(self._known(workspace, id_) for id_ in ids)):
-            if entry is not None and entry.state.terminal:
+            if entry is not None and (entry.state.terminal or (isinstance(query, Dated) and query.as_of)):
                 facts, signals = max(facts, entry.sequence), max(signals, entry.state.signal_sequence)
         return facts, signals
 
@@ -199,6 +227,11 @@ class Answering:
         positions = self._live.watermarks.positions
         error = {"kind": refusal.kind, "code": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, error=error)))
+
+
+def _newest(query: Query, workspace: str) -> TypeGuard[RunGet]:
+    """Whether it asks for the newest state of one run by its id."""
+    return isinstance(query, RunGet) and bool(query.id) and not query.as_of and workspace != EVERYWHERE
 
 
 def decode(name: str, payload: bytes) -> Any:

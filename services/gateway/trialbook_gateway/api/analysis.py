@@ -60,6 +60,8 @@ async def compare(request: Request, query: Annotated[CompareQuery, Query()]) -> 
     services, caller = await caller_of(request)
     runs = [parse_id(run, "run id") for run in query.run]
     at_least = seen_in(services, caller, query.at_least)
-    question = MetricCompare(metric=query.metric, runs=runs, max_points=query.max_points, at_least=at_least)
+    question = MetricCompare(
+        metric=query.metric, runs=runs, max_points=query.max_points, at_least=at_least, as_of=query.as_of
+    )
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.raw(replies.result_of(answer), headers={replies.SEQUENCE: str(answer.facts)})

@@ -12,14 +12,14 @@ from trialbook.errors import Conflict
 from trialbook.handle import fresh
 from trialbook.queries import ItemView, Page
 from trialbook_gateway import replies
-from trialbook_gateway.api.items import item_page, item_view, live_state, view_of
+from trialbook_gateway.api.items import item_page, item_view, live_state, state_at, view_of
 from trialbook_gateway.api.runs import labels_of
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent, Id, QueryModel
+from trialbook_gateway.schemas.base import Dated, DatedQuery, Id, QueryModel
 from trialbook_gateway.schemas.items import ItemListQuery, UploadQuery
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.uploads import is_form, receive_form, receive_raw
@@ -90,7 +90,7 @@ async def index(request: Request, query: Annotated[ItemListQuery, Query()]) -> R
 
 
 @router.get("/{file}", summary="Read a file's record", **operation(ok={200: content(ItemView), 304: None}))
-async def read(request: Request, file: Id, query: Annotated[Consistent, Query()]) -> Response:
+async def read(request: Request, file: Id, query: Annotated[Dated, Query()]) -> Response:
     """Name, size, sha256 and labels."""
     return await item_view(request, "file", file, query)
 
@@ -98,10 +98,10 @@ async def read(request: Request, file: Id, query: Annotated[Consistent, Query()]
 @router.get(
     "/{file}/content", summary="Download a file", **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,))
 )
-async def download(request: Request, file: Id, _: Annotated[QueryModel, Query()]) -> Response:
+async def download(request: Request, file: Id, query: Annotated[DatedQuery, Query()]) -> Response:
     """The bytes, whole or one range; the ETag is the sha256."""
     services, _caller = await caller_of(request)
-    _aggregate, state = await live_state(request, "file", file)
+    state = await state_at(request, "file", file, query.as_of)
     what = Download(sha256=state.sha256, size=state.size, media_type=state.media_type, name=state.name)
     return await send_blob(request, services.blobs, what)
 

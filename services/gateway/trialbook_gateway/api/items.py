@@ -8,13 +8,14 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
+from trialbook.aggregates import AGGREGATES
 from trialbook.envelope import AggregateId
 from trialbook.errors import NotFound
 from trialbook.ids import parse_id
 from trialbook.queries import ItemGet, ItemList, ItemView
 from trialbook_gateway import replies
 from trialbook_gateway.reading import seen_in
-from trialbook_gateway.schemas.base import Consistent
+from trialbook_gateway.schemas.base import Dated
 from trialbook_gateway.schemas.items import ItemListQuery
 from trialbook_gateway.services import caller_of
 
@@ -25,15 +26,18 @@ async def item_page(request: Request, kind: Kind, query: ItemListQuery) -> Respo
     """A page of ItemView."""
     services, caller = await caller_of(request)
     at_least = seen_in(services, caller, query.at_least)
-    question = ItemList(kind=kind, search=query.q, limit=query.limit, cursor=query.cursor, at_least=at_least)
+    question = ItemList(
+        kind=kind, search=query.q, limit=query.limit, cursor=query.cursor, at_least=at_least, as_of=query.as_of
+    )
     return replies.page(request, await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s))
 
 
-async def item_view(request: Request, kind: Kind, item: str, query: Consistent) -> Response:
+async def item_view(request: Request, kind: Kind, item: str, query: Dated) -> Response:
     """One ItemView with its ETag."""
     services, caller = await caller_of(request)
     id_ = parse_id(item, f"{kind} id")
-    question = ItemGet(kind=kind, id=id_, at_least=services.seen_by(caller, kind, id_, query.at_least))
+    at_least = services.seen_by(caller, kind, id_, query.at_least)
+    question = ItemGet(kind=kind, id=id_, at_least=at_least, as_of=query.as_of)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     body = replies.result_of(answer)
     tag = replies.etag(msgspec.json.decode(body, type=_Head).sequence)
@@ -43,6 +47,17 @@ async def item_view(request: Request, kind: Kind, item: str, query: Consistent) 
 
 class _Head(msgspec.Struct):
     sequence: int
+
+
+async def state_at(request: Request, kind: Kind, item: str, as_of: str) -> Any:
+    """The state in the ledger, or as it was at a moment. Raises ``NotFound`` when it does not exist or is deleted."""
+    if not as_of:
+        return (await live_state(request, kind, item))[1]
+    services, caller = await caller_of(request)
+    question = ItemGet(kind=kind, id=parse_id(item, f"{kind} id"), as_of=as_of)
+    answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
+    view = msgspec.json.decode(replies.result_of(answer), type=ItemView)
+    return msgspec.convert(view.data, type(AGGREGATES[kind].decider.initial()))
 
 
 async def live_state(request: Request, kind: Kind, item: str) -> tuple[AggregateId, Any]:

@@ -16,7 +16,7 @@ from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent, Id
+from trialbook_gateway.schemas.base import Dated, Id
 from trialbook_gateway.services import Services, caller_of
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["runs"], route_class=StrictRoute)
@@ -50,18 +50,18 @@ class Produced(msgspec.Struct):
     result_blob: str | None = None
 
 
-async def _produced(request: Request, run: str, at_least: int) -> tuple[Services, str, Answer, Produced]:
+async def _produced(request: Request, run: str, query: Dated) -> tuple[Services, str, Answer, Produced]:
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
-    question = RunGet(id=id_, at_least=services.seen_by(caller, "run", id_, at_least))
+    question = RunGet(id=id_, at_least=services.seen_by(caller, "run", id_, query.at_least), as_of=query.as_of)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return services, id_, answer, msgspec.json.decode(replies.result_of(answer), type=Produced)
 
 
 @router.get("/artifacts", summary="List artifacts", **operation(ok={200: content(ArtifactPage)}))
-async def index(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
+async def index(request: Request, run: Id, query: Annotated[Dated, Query()]) -> Response:
     """By name."""
-    _, id_, answer, found = await _produced(request, run, query.at_least)
+    _, id_, answer, found = await _produced(request, run, query)
     items = [
         ArtifactView(
             name=name, sha256=a.sha256, size=a.size, media_type=a.media_type, attempt=a.attempt,
@@ -77,9 +77,9 @@ async def index(request: Request, run: Id, query: Annotated[Consistent, Query()]
     summary="Download an artifact",
     **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,)),
 )
-async def download(request: Request, run: Id, name: str, query: Annotated[Consistent, Query()]) -> Response:
+async def download(request: Request, run: Id, name: str, query: Annotated[Dated, Query()]) -> Response:
     """The bytes, whole or one range; the ETag is the sha256."""
-    services, _, _, found = await _produced(request, run, query.at_least)
+    services, _, _, found = await _produced(request, run, query)
     artifact = found.artifacts.get(name)
     if artifact is None:
         raise NotFound("artifact_not_found", f"The run has no artifact {name[:100]!r}.", known=sorted(found.artifacts))
@@ -94,9 +94,9 @@ async def download(request: Request, run: Id, name: str, query: Annotated[Consis
     summary="The result as JSON, however large",
     **operation(ok={200: {"application/json": {"schema": {}}}, 206: ANY, 304: None}, errors=(409, 416)),
 )
-async def result(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
+async def result(request: Request, run: Id, query: Annotated[Dated, Query()]) -> Response:
     """What the workload returned; 404 ``result_not_found`` while there is none."""
-    services, id_, answer, found = await _produced(request, run, query.at_least)
+    services, id_, answer, found = await _produced(request, run, query)
     if found.status != "completed":
         raise NotFound("result_not_found", f"The run is {found.status}; only a completed run has a result.")
     if found.result_blob is None:

@@ -14,7 +14,7 @@ from trialbook.times import parse_time
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
-from trialbook_gateway.schemas.base import Consistent, Id
+from trialbook_gateway.schemas.base import Dated, Id
 from trialbook_gateway.schemas.runs import FactsQuery, LogsQuery, MetricsQuery, RowsQuery
 from trialbook_gateway.services import Caller, Services, caller_of
 
@@ -42,7 +42,7 @@ class Steps(msgspec.Struct):
     steps: msgspec.Raw
 
 
-async def _begin(request: Request, run: str, query: Consistent) -> tuple[Services, Caller, str, int]:
+async def _begin(request: Request, run: str, query: Dated) -> tuple[Services, Caller, str, int]:
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
     return services, caller, id_, services.seen_by(caller, "run", id_, query.at_least)
@@ -52,7 +52,9 @@ async def _begin(request: Request, run: str, query: Consistent) -> tuple[Service
 async def facts(request: Request, run: Id, query: Annotated[FactsQuery, Query()]) -> Response:
     """Ascending; ``after`` pages on."""
     services, caller, id_, at_least = await _begin(request, run, query)
-    question = RunFacts(id=id_, after=query.after, up_to=query.up_to, limit=query.limit, at_least=at_least)
+    question = RunFacts(
+        id=id_, after=query.after, up_to=query.up_to, limit=query.limit, at_least=at_least, as_of=query.as_of
+    )
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.page(request, answer, "after")
 
@@ -65,7 +67,7 @@ async def logs(request: Request, run: Id, query: Annotated[LogsQuery, Query()]) 
     question = RunLogs(
         id=id_, after=query.cursor, before=query.before, since_us=since_us, limit=query.limit,
         level=query.level, logger=query.logger, step=query.step, contains=query.q, attempt=query.attempt,
-        at_least=at_least, at_least_signals=query.at_least_signals,
+        at_least=at_least, at_least_signals=query.at_least_signals, as_of=query.as_of,
     )  # fmt: skip
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return _logs_as(replies.accepts(request, replies.JSON, NDJSON, TEXT), answer)
@@ -93,7 +95,7 @@ async def metrics(request: Request, run: Id, query: Annotated[MetricsQuery, Quer
     services, caller, id_, at_least = await _begin(request, run, query)
     question = RunMetrics(
         id=id_, name=query.name, after=query.cursor, limit=query.limit,
-        max_points=query.max_points, at_least=at_least,
+        max_points=query.max_points, at_least=at_least, as_of=query.as_of,
     )  # fmt: skip
     return replies.page(request, await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s))
 
@@ -101,10 +103,10 @@ async def metrics(request: Request, run: Id, query: Annotated[MetricsQuery, Quer
 @router.get(
     "/steps", summary="Steps by name", **operation(ok={200: {"application/json": {"schema": {"type": "object"}}}})
 )
-async def steps(request: Request, run: Id, query: Annotated[Consistent, Query()]) -> Response:
+async def steps(request: Request, run: Id, query: Annotated[Dated, Query()]) -> Response:
     """Name -> status, needs, times, result or error."""
     services, caller, id_, at_least = await _begin(request, run, query)
-    question = RunGet(id=id_, at_least=at_least)
+    question = RunGet(id=id_, at_least=at_least, as_of=query.as_of)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     found = msgspec.json.decode(replies.result_of(answer), type=Steps)
     return replies.raw(bytes(found.steps), headers={replies.SEQUENCE: str(answer.facts)})
@@ -118,7 +120,7 @@ async def rows(
     services, caller, id_, at_least = await _begin(request, run, query)
     question = RunRows(
         id=id_, kind=kind, attempt=query.attempt, after_index=query.after_index,
-        limit=query.limit, at_least=at_least,
+        limit=query.limit, at_least=at_least, as_of=query.as_of,
     )  # fmt: skip
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     return replies.page(request, answer, "after_index")

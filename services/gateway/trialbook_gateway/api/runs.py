@@ -11,20 +11,19 @@ from trialbook.errors import Invalid
 from trialbook.ids import parse_id
 from trialbook.queries import Page, RunGet, RunList
 from trialbook.times import parse_time, rfc3339
-from trialbook.views import RunView, run_view
-from trialbook_gateway import looking_back, replies
+from trialbook.views import RunView
+from trialbook_gateway import replies
+from trialbook_gateway.acting import submit
 from trialbook_gateway.api.strict import StrictRoute
-from trialbook_gateway.idempotency import REPLAYED, identify
+from trialbook_gateway.idempotency import REPLAYED
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
-from trialbook_gateway.ordering import create_run, spec_of
 from trialbook_gateway.reading import read_run, seen_in
 from trialbook_gateway.schemas.base import Id, QueryModel
 from trialbook_gateway.schemas.runs import ChildrenQuery, RunCreate, RunGetQuery, RunListQuery
 from trialbook_gateway.services import caller_of
-from trialbook_gateway.strictjson import into, read_json
+from trialbook_gateway.strictjson import read_json
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
-ROUTE = "runs.create"
 
 
 @router.post(
@@ -35,21 +34,15 @@ ROUTE = "runs.create"
 async def create(request: Request, _: Annotated[QueryModel | None, Query()] = None) -> Response:
     """201 with Location, ETag and Trialbook-Sequence; a repeated Idempotency-Key gives the first reply again."""
     services, caller = await caller_of(request)
-    body = await read_json(request)
-    order = into(RunCreate, body)
-    actor = caller.principal.actor
-    asked = identify(request, caller.workspace, actor, ROUTE, body, services.ids.new())
-    spec = await spec_of(services, caller, order)
-    outcome, replayed = await create_run(services, caller, spec, asked, start=order.start)
-    view = run_view(caller.workspace, asked.id, outcome.state, outcome.sequence)
+    done = await submit(services, caller, request, await read_json(request))
     headers = {
-        "Location": f"/v1/runs/{asked.id}",
-        "ETag": replies.etag(outcome.sequence),
-        replies.SEQUENCE: str(outcome.sequence),
+        "Location": f"/v1/runs/{done.run.id}",
+        "ETag": replies.etag(done.sequence),
+        replies.SEQUENCE: str(done.sequence),
     }
-    if replayed:
+    if done.replayed:
         headers[REPLAYED] = "true"
-    return replies.json(view, 201, headers)
+    return replies.json(done.run, 201, headers)
 
 
 def labels_of(pairs: list[str]) -> dict[str, str]:
@@ -78,7 +71,7 @@ async def index(request: Request, query: Annotated[RunListQuery, Query()]) -> Re
         dialect=query.dialect,
         parent=parse_id(query.parent, "run id") if query.parent else "", labels=labels_of(query.label), search=query.q,
         created_after=time_of(query.created_after), created_before=time_of(query.created_before), order=query.order,
-        limit=query.limit, cursor=query.cursor, count=query.count, brief=query.brief,
+        limit=query.limit, cursor=query.cursor, count=query.count, brief=query.brief, as_of=query.as_of,
     )  # fmt: skip
     return replies.page(request, await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s))
 
@@ -88,14 +81,11 @@ async def read(request: Request, run: Id, query: Annotated[RunGetQuery, Query()]
     """``wait`` holds the reply until the run has ended; ``as_of`` looks back; If-None-Match gives 304."""
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
-    if query.as_of:
-        if query.wait:
-            raise Invalid("invalid_parameters", "wait and as_of cannot be combined.")
-        view = await looking_back.run_as_of(services, caller, id_, query.as_of)
-        return replies.json(view, headers={"ETag": replies.etag(view.sequence), replies.SEQUENCE: str(view.sequence)})
+    if query.as_of and query.wait:
+        raise Invalid("invalid_parameters", "wait and as_of cannot be combined.")
     at_least = services.seen_by(caller, "run", id_, query.at_least)
     wait_s = min(query.wait, services.settings.max_wait_s)
-    answer = await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least), wait_s)
+    answer = await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least, as_of=query.as_of), wait_s)
     body = replies.result_of(answer)
     seen = replies.brief(body)
     headers = {"ETag": replies.etag(seen.sequence, seen.progress), replies.SEQUENCE: str(answer.facts)}
@@ -110,9 +100,9 @@ async def children(request: Request, run: Id, query: Annotated[ChildrenQuery, Qu
     services, caller = await caller_of(request)
     id_, timeout_s = parse_id(run, "run id"), services.settings.ask_timeout_s
     at_least = services.seen_by(caller, "run", id_, query.at_least)
-    await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least))
+    await read_run(services, caller.workspace, RunGet(id=id_, at_least=at_least, as_of=query.as_of))
     question = RunList(
         at_least=seen_in(services, caller, query.at_least), parent=id_, order="created_asc", status=list(query.status),
-        limit=query.limit, cursor=query.cursor, count=query.count,
+        limit=query.limit, cursor=query.cursor, count=query.count, as_of=query.as_of,
     )  # fmt: skip
     return replies.page(request, await services.ask.ask(caller.workspace, question, timeout_s))

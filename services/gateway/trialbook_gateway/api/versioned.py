@@ -14,14 +14,14 @@ from trialbook.errors import Invalid, NotFound
 from trialbook.handle import fresh
 from trialbook.queries import ItemView, Page
 from trialbook_gateway import replies
-from trialbook_gateway.api.items import item_page, item_view, live_state, view_of
+from trialbook_gateway.api.items import item_page, item_view, live_state, state_at, view_of
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.belongings import may_refer_to
 from trialbook_gateway.idempotency import REPLAYED, Idempotency, command_id, identify, same_request
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation, ref
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.ranges import Download, send_blob
-from trialbook_gateway.schemas.base import Consistent, Id, QueryModel
+from trialbook_gateway.schemas.base import Dated, DatedQuery, Id, QueryModel
 from trialbook_gateway.schemas.items import ItemCreate, ItemListQuery, VersionCreate, VersionQuery
 from trialbook_gateway.services import Caller, Services, caller_of
 from trialbook_gateway.strictjson import into, media_type_of, parse, read_json, read_model
@@ -141,8 +141,8 @@ async def _add_version(request: Request, kind: Kind, item: str, name: str) -> Re
     return replies.json(added.version, 201, headers)
 
 
-async def _version(request: Request, kind: Kind, item: str, number: int) -> domain.Version:
-    _, state = await live_state(request, kind, item)
+async def _version(request: Request, kind: Kind, item: str, number: int, as_of: str) -> domain.Version:
+    state = await state_at(request, kind, item, as_of)
     if number > len(state.versions):
         raise NotFound("version_not_found", f"This {kind} has {len(state.versions)} versions.")
     found: domain.Version = state.versions[number - 1]
@@ -176,7 +176,7 @@ def versioned_router(kind: Kind) -> APIRouter:
         return await item_page(request, kind, query)
 
     @router.get("/{item}", summary=f"Read a {kind}", **operation(ok={200: content(ItemView), 304: None}))
-    async def read(request: Request, item: Id, query: Annotated[Consistent, Query()]) -> Response:
+    async def read(request: Request, item: Id, query: Annotated[Dated, Query()]) -> Response:
         return await item_view(request, kind, item, query)
 
     @router.delete("/{item}", summary=f"Delete a {kind}", **operation(ok={204: None}))
@@ -205,13 +205,13 @@ def _version_routes(router: APIRouter, kind: Kind) -> None:
         return await _add_version(request, kind, item, query.name)
 
     @router.get("/{item}/versions", summary="List versions", **operation(ok={200: content(Page)}))
-    async def versions(request: Request, item: Id, _: Annotated[QueryModel, Query()]) -> Response:
-        _aggregate, state = await live_state(request, kind, item)
+    async def versions(request: Request, item: Id, query: Annotated[DatedQuery, Query()]) -> Response:
+        state = await state_at(request, kind, item, query.as_of)
         return replies.json(Page(items=list(state.versions)))
 
     @router.get("/{item}/versions/{number}", summary="Read a version", **operation(ok={200: content(domain.Version)}))
-    async def version(request: Request, item: Id, number: Number, _: Annotated[QueryModel, Query()]) -> Response:
-        return replies.json(await _version(request, kind, item, number))
+    async def version(request: Request, item: Id, number: Number, query: Annotated[DatedQuery, Query()]) -> Response:
+        return replies.json(await _version(request, kind, item, number, query.as_of))
 
     @router.get(
         "/{item}/versions/{number}/files/{name}",
@@ -219,10 +219,10 @@ def _version_routes(router: APIRouter, kind: Kind) -> None:
         **operation(ok={200: ANY, 206: ANY, 304: None}, errors=(416,)),
     )
     async def download(
-        request: Request, item: Id, number: Number, name: str, _: Annotated[QueryModel, Query()]
+        request: Request, item: Id, number: Number, name: str, query: Annotated[DatedQuery, Query()]
     ) -> Response:
         services, _caller = await caller_of(request)
-        found = (await _version(request, kind, item, number)).files
+        found = (await _version(request, kind, item, number, query.as_of)).files
         if name not in found:
             raise NotFound("file_not_found", f"This version has no file {name[:100]!r}.", known=sorted(found)[:100])
         what = Download(sha256=found[name].sha256, size=found[name].size, media_type=found[name].media_type, name=name)

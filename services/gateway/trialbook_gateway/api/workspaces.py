@@ -12,13 +12,14 @@ from trialbook.domain import workspace as domain
 from trialbook.domain.workspace import WorkspaceState
 from trialbook.errors import Conflict, Forbidden
 from trialbook.handle import fresh
+from trialbook.queries import PAGE_LIMIT, ItemGet, ItemList
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.idempotency import REPLAYED, identify
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
-from trialbook_gateway.schemas.base import NoQuery
+from trialbook_gateway.schemas.base import AsOf, NoQuery
 from trialbook_gateway.schemas.items import WorkspaceCreate, WorkspaceRename
-from trialbook_gateway.services import services_of
+from trialbook_gateway.services import Services, services_of
 from trialbook_gateway.strictjson import into, read_json, read_model
 from trialbook_gateway.workspaces import aggregate
 
@@ -40,6 +41,12 @@ class WorkspacePage(msgspec.Struct, frozen=True, kw_only=True):
     """All workspaces that the caller may use, in creation order."""
 
     items: list[WorkspaceView]
+
+
+class WorkspaceQuery(NoQuery):
+    """Looking back is all that there is to choose."""
+
+    as_of: AsOf = ""
 
 
 def _view(id_: str, state: WorkspaceState) -> WorkspaceView:
@@ -73,12 +80,13 @@ async def create(request: Request, _: NoParameters) -> Response:
 
 
 @router.get("", summary="List workspaces", **operation(ok={200: content(WorkspacePage)}))
-async def index(request: Request, _: NoParameters) -> Response:
+async def index(request: Request, query: Annotated[WorkspaceQuery, Query()]) -> Response:
     """Those that the token opens."""
     services = services_of(request)
     principal = services.anywhere(request).principal
     items = []
-    for id_, state in services.workspaces.live():
+    known = await _all_at(services, query.as_of) if query.as_of else services.workspaces.live()
+    for id_, state in known:
         try:
             principal.may_use(id_)
         except Forbidden:
@@ -87,10 +95,41 @@ async def index(request: Request, _: NoParameters) -> Response:
     return replies.json(WorkspacePage(items=items))
 
 
+class _Then(msgspec.Struct):
+    """An ItemView of a workspace."""
+
+    id: str
+    data: WorkspaceState
+
+
+class _ThenPage(msgspec.Struct):
+    items: list[_Then]
+    next_cursor: str | None = None
+
+
+async def _all_at(services: Services, as_of: str) -> list[tuple[str, WorkspaceState]]:
+    """Id and state of every workspace that there was at a moment."""
+    found: list[tuple[str, WorkspaceState]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        question = ItemList(kind="workspace", as_of=as_of, limit=PAGE_LIMIT, cursor=cursor)
+        answer = await services.ask.ask("_", question, services.settings.ask_timeout_s)
+        page = msgspec.json.decode(replies.result_of(answer), type=_ThenPage)
+        found += [(item.id, item.data) for item in page.items]
+        cursor = page.next_cursor
+    return found
+
+
 @router.get("/{workspace_id}", summary="Read a workspace", **operation(ok={200: content(WorkspaceView)}))
-async def read(request: Request, workspace_id: Id, _: NoParameters) -> Response:
+async def read(request: Request, workspace_id: Id, query: Annotated[WorkspaceQuery, Query()]) -> Response:
     """404 when it does not exist or was deleted."""
     services = services_of(request)
+    if query.as_of:
+        caller = await services.caller_in(request, workspace_id, deleted=True)
+        question = ItemGet(kind="workspace", id=workspace_id, as_of=query.as_of)
+        answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
+        found = msgspec.json.decode(replies.result_of(answer), type=_Then)
+        return replies.json(_view(found.id, found.data), headers={replies.SEQUENCE: str(answer.facts)})
     await services.caller_in(request, workspace_id)
     return replies.json(_view(workspace_id, services.workspaces.state(workspace_id)))
 

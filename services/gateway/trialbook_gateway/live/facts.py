@@ -1,8 +1,10 @@
-"""One client's way through the facts of a workspace, without end."""
+"""One client's way through the facts of a workspace, without end or up to a sequence."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+
+import msgspec
 
 from trialbook import subjects
 from trialbook.asking import NatsAsk
@@ -32,6 +34,8 @@ class FactsFollower:
             async for batch in self._catch_up():
                 if batch:
                     yield batch
+            if self._over():
+                return
             while generation == channel.generation:
                 if self._index < channel.base or channel.end - self._index > self._lag:
                     raise TooSlow
@@ -43,6 +47,8 @@ class FactsFollower:
                     batch = [item for entry in fresh for item in entry.items if self._wanted(item)]
                     if batch:
                         yield batch
+                    if self._over():
+                        return
                 elif not found and (not await channel.changed(idle_s) or channel.stopping):
                     yield []
 
@@ -51,11 +57,22 @@ class FactsFollower:
         self.position = max(self.position, item.facts)
         return str(self.position)
 
+    def _over(self) -> bool:
+        return 0 < self._query.up_to <= self._reached
+
     def _wanted(self, item: Item) -> bool:
         if not isinstance(item.value, FactView):
             return False
         event, query = item.value.event, self._query
         if query.types and event.type not in query.types:
+            return False
+        if (
+            0 < query.up_to < item.value.sequence
+            or event.time < query.since
+            or (query.until and event.time >= query.until)
+        ):
+            return False
+        if query.actor not in ("", event.actor) or query.correlation not in ("", event.correlationid):
             return False
         if not query.kind and not query.aggregate:
             return True
@@ -65,13 +82,10 @@ class FactsFollower:
     async def _catch_up(self) -> AsyncIterator[list[Item]]:
         while True:
             barrier = (await self._channel.barrier()).facts
-            query = EventList(
-                after=self._reached, types=self._query.types, kind=self._query.kind, aggregate=self._query.aggregate,
-                limit=PAGE_LIMIT, at_least=barrier,
-            )  # fmt: skip
+            query = msgspec.structs.replace(self._query, after=self._reached, limit=PAGE_LIMIT, at_least=barrier)
             items, upto, more = await workspace_facts(self._ask, self._workspace, query, self._timeout_s)
             yield items
             self._reached = max(self._reached, upto)
-            if not more and self._reached >= self._channel.floor_facts:
+            if self._over() or (not more and self._reached >= self._channel.floor_facts):
                 self._index = self._channel.base
                 return

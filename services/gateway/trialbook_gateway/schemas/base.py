@@ -57,6 +57,21 @@ class Consistent(QueryModel):
     ] = 0
 
 
+AsOf = Annotated[str, Field(max_length=40, description="A ledger sequence or an RFC 3339 time to look back to.")]
+
+
+class Dated(Consistent):
+    """Parameters of reads that can look back."""
+
+    as_of: AsOf = ""
+
+
+class DatedQuery(QueryModel):
+    """Looking back is all that there is to choose."""
+
+    as_of: AsOf = ""
+
+
 Id = Annotated[
     str, Path(json_schema_extra={"pattern": "^[0-9a-f]{32}$"}, description="32 hexadecimal digits; dashes are allowed.")
 ]

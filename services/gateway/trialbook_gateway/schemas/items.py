@@ -9,7 +9,7 @@ from pydantic import Field
 from trialbook_gateway.schemas.base import (
     SEQUENCE_MAX,
     Body,
-    Consistent,
+    Dated,
     LabelFilter,
     Labels,
     Name,
@@ -67,7 +67,7 @@ class VersionQuery(QueryModel):
     name: Annotated[str, Field(max_length=255)] = ""
 
 
-class ItemListQuery(Consistent):
+class ItemListQuery(Dated):
     """A page of items."""
 
     q: Annotated[str, Field(max_length=200, description="Part of the name.")] = ""
@@ -85,22 +85,9 @@ class SqlIn(Body):
     at_least: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
 
 
-class CompareQuery(Consistent):
+class CompareQuery(Dated):
     """One metric over many runs."""
 
     metric: Annotated[str, Field(min_length=1, max_length=200)]
     run: Annotated[list[str], Field(min_length=1, max_length=400, description="Run ids; may be repeated.")]
     max_points: Annotated[int, Field(ge=1, le=1000)] = 200
-
-
-class EventsQuery(Consistent):
-    """Facts of the workspace after a sequence."""
-
-    after: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
-    up_to: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
-    type: Annotated[
-        list[str], Field(default_factory=list, max_length=32, description="Event types, e.g. run.completed.v1.")
-    ]
-    kind: Annotated[str, Field(max_length=32, description="run, workspace, file, dataset, model or name.")] = ""
-    aggregate: Annotated[str, Field(max_length=63, description="Id of one aggregate.")] = ""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100

@@ -10,7 +10,7 @@ from trialbook_gateway.schemas.base import (
     CURSOR_MAX,
     SEQUENCE_MAX,
     Body,
-    Consistent,
+    Dated,
     LabelFilter,
     Labels,
     Name,
@@ -77,16 +77,13 @@ class CancelIn(Body):
     reason: Annotated[str, Field(max_length=1000)] = ""
 
 
-class RunGetQuery(Consistent):
+class RunGetQuery(Dated):
     """Parameters of reading one run."""
 
     wait: Annotated[float, Field(ge=0, le=60, description="Seconds to wait for the end of the run.")] = 0.0
-    as_of: Annotated[
-        str, Field(max_length=40, description="A ledger sequence or an RFC 3339 time to look back to.")
-    ] = ""
 
 
-class RunListQuery(Consistent):
+class RunListQuery(Dated):
     """Filters of the list of runs, combined with and."""
 
     status: Annotated[list[Status], Field(default_factory=list, max_length=7)]
@@ -106,7 +103,7 @@ class RunListQuery(Consistent):
     brief: Annotated[bool, Field(description="Leave out params, result, steps and extra.")] = False
 
 
-class FactsQuery(Consistent):
+class FactsQuery(Dated):
     """Which facts."""
 
     after: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
@@ -114,7 +111,7 @@ class FactsQuery(Consistent):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
-class LogsQuery(Consistent):
+class LogsQuery(Dated):
     """Which log lines. Without ``cursor`` and ``since``: the newest ``limit``; ``before`` pages back from a cursor."""
 
     cursor: Annotated[int | None, Field(ge=0, le=CURSOR_MAX, description="Lines after this cursor.")] = None
@@ -129,7 +126,7 @@ class LogsQuery(Consistent):
     at_least_signals: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
 
 
-class MetricsQuery(Consistent):
+class MetricsQuery(Dated):
     """Which metric points; ``max_points`` thins every metric evenly."""
 
     name: Annotated[str, Field(max_length=200)] = ""
@@ -138,7 +135,7 @@ class MetricsQuery(Consistent):
     max_points: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-class RowsQuery(Consistent):
+class RowsQuery(Dated):
     """Which rows of a table."""
 
     attempt: Annotated[int, Field(ge=0, le=1 << 31)] = 0
@@ -146,7 +143,7 @@ class RowsQuery(Consistent):
     limit: Annotated[int, Field(ge=1, le=1000)] = 1000
 
 
-class ChildrenQuery(Consistent):
+class ChildrenQuery(Dated):
     """A page of children."""
 
     status: Annotated[list[Status], Field(default_factory=list, max_length=7)]

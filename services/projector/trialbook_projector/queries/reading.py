@@ -13,7 +13,7 @@ from trialbook.queries import PAGE_LIMIT
 from trialbook.views import RunView, run_view
 from trialbook_projector.tables import find
 from trialbook_projector.tables.cache import LatestProgress, RunEntry
-from trialbook_projector.tables.facts import run_key
+from trialbook_projector.tables.facts import Open, as_it_is, run_key
 from trialbook_projector.tables.store import Positions
 from trialbook_projector.tables.writer import Caches
 
@@ -22,18 +22,40 @@ EVERYWHERE = "_"
 NO_LIMIT = (1 << 63) - 1
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """What is looked back to: the last fact that counts, and a time (Unix microseconds) for what has no fact."""
+
+    sequence: int
+    time_us: int
+
+
 class Bounds(msgspec.Struct, frozen=True):
-    """Where the signals of a run end: ``limit`` is the last cursor that exists for readers (the verdict's, if any)."""
+    """Where the signals of a run end: ``limit`` is the last cursor that exists for readers (the verdict's, if any).
+
+    ``until_us`` cuts by the signals' own time (Unix microseconds), but not those up to the cursor ``counted``.
+    """
 
     run: RunEntry
     limit: int
+    counted: int = -1
+    until_us: int | None = None
+
+    def cut(self, conditions: list[str], params: list[Any]) -> None:
+        """Add the condition on time, if there is one."""
+        if self.until_us is not None:
+            conditions.append("(cursor <= ? OR time <= make_timestamp(?))")
+            params.extend((self.counted, self.until_us))
 
 
 class Reading:
-    """One question's view of the tables."""
+    """One question's view of the tables; ``past``: the moment that is looked back to; ``open_`` reads sealed facts."""
 
-    def __init__(self, cursor: Any, workspace: str, caches: Caches, positions: Positions) -> None:
+    def __init__(
+        self, cursor: Any, workspace: str, caches: Caches, positions: Positions, open_: Open = as_it_is
+    ) -> None:
         self.cursor, self.workspace, self.caches, self.positions = cursor, workspace, caches, positions
+        self.open = open_
+        self.past: Moment | None = None
 
     def rows(self, sql: str, params: list[Any]) -> list[Any]:
         """All rows of a query of ours."""
@@ -46,8 +68,8 @@ class Reading:
             conditions.append("workspace = ?")
             params.append(self.workspace)
 
-    def run(self, id_: str, *, deleted: bool = False) -> RunEntry:
-        """A run of the workspace. Raises ``NotFound`` (``run_not_found``), for deleted runs too unless asked for."""
+    def stored(self, id_: str) -> RunEntry:
+        """A run of the workspace as it is now, deleted or not. Raises ``NotFound`` (``run_not_found``)."""
         entry = None
         if self.workspace != EVERYWHERE:
             entry = self.caches.runs.get(run_key(self.workspace, id_))
@@ -57,14 +79,9 @@ class Reading:
             sql = f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join(conditions)}"  # noqa: S608 -- constants
             rows = self.rows(sql, params)
             entry = find.run_entry(rows[0]) if rows else None
-        if entry is None or (entry.state.deleted and not deleted):
+        if entry is None:
             raise run_not_found(id_)
         return entry
-
-    def bounds(self, id_: str) -> Bounds:
-        """A run and the end of its signals."""
-        entry = self.run(id_)
-        return Bounds(entry, signal_limit(entry))
 
 
 def signal_limit(entry: RunEntry) -> int:
@@ -79,7 +96,8 @@ def run_not_found(id_: str) -> NotFound:
 
 def view(entry: RunEntry, progress: LatestProgress | None, *, brief: bool = False) -> RunView:
     """A run as readers see it."""
-    latest = msgspec.json.decode(progress.json) if progress else None
+    news = progress is not None and progress.cursor >> 16 > entry.state.reset_signals
+    latest = msgspec.json.decode(progress.json) if progress is not None and news else None
     full = run_view(entry.workspace, entry.id, entry.state, entry.sequence, latest)
     if not brief:
         return full

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import msgspec
+
 from trialbook.domain.run import Status
 from trialbook.errors import Invalid
 from trialbook.queries import Activity, Page, RunActivity, RunGet, RunList
 from trialbook.views import RunView
+from trialbook_projector.queries import past
 from trialbook_projector.queries.reading import (
     Reading,
     pack_cursor,
@@ -25,12 +28,13 @@ from trialbook_projector.times import microseconds, text_of
 STATUSES = frozenset(get_args(Status)) - {"none"}
 SEARCH = " OR ".join(f"contains(lower({column}), ?)" for column in ("id", "name", "title", "workload"))
 MAX_IDS = 1000
+ALIVE = "NOT deleted"
 
 
 def get(reading: Reading, query: RunGet) -> RunView:
     """``run.get`` by name, or by id where the cache did not know it."""
     if query.id:
-        entry = reading.run(query.id)
+        entry = past.run(reading, query.id)
     elif query.name:
         entry = _named(reading, query.name)
     else:
@@ -39,16 +43,37 @@ def get(reading: Reading, query: RunGet) -> RunView:
 
 
 def _named(reading: Reading, name: str) -> RunEntry:
-    conditions, params = ["name = ?", "NOT deleted"], [name]
+    conditions, params = ["name = ?", ALIVE], [name]
     reading.scope(conditions, params)
     sql = f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join(conditions)} ORDER BY created DESC LIMIT 1"  # noqa: S608 -- constants
+    if reading.past is not None:
+        return _named_then(reading, name, conditions, params)
     rows = reading.rows(sql, params)
     if not rows:
         raise run_not_found(name)
     return find.run_entry(rows[0])
 
 
+def _named_then(reading: Reading, name: str, conditions: list[str], params: list[Any]) -> RunEntry:
+    """Who bore the name at the reading's moment: nobody who was deleted until then."""
+    unchanged, at = _unchanged(reading)
+    sql = f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join([*conditions, unchanged])}"  # noqa: S608 -- constants
+    entries = [find.run_entry(row) for row in reading.rows(sql, [*params, *at])]
+    changed = past.changed_runs(reading, [c for c in conditions if c != ALIVE], params)
+    found = [entry for entry in [*entries, *changed] if not entry.state.deleted]
+    if not found:
+        raise run_not_found(name)
+    return max(found, key=lambda entry: entry.created)
+
+
+def _unchanged(reading: Reading) -> tuple[str, list[Any]]:
+    """The condition for runs that are now what they were at the reading's moment (now: all)."""
+    return ("true", []) if reading.past is None else ("sequence <= ?", [reading.past.sequence])
+
+
 def _progress(reading: Reading, entries: list[RunEntry]) -> dict[str, LatestProgress]:
+    if reading.past is not None:
+        return _progress_then(reading, entries)
     known: dict[str, LatestProgress] = {}
     missing = []
     for entry in entries:
@@ -61,23 +86,56 @@ def _progress(reading: Reading, entries: list[RunEntry]) -> dict[str, LatestProg
     return known | find.progress(reading.cursor, missing) if missing else known
 
 
+def _progress_then(reading: Reading, entries: list[RunEntry]) -> dict[str, LatestProgress]:
+    """The latest progress of each run if it is from before the moment; only the latest one is kept."""
+    assert reading.past is not None
+    latest = find.progress(reading.cursor, [entry.id for entry in entries])
+    found: dict[str, LatestProgress] = {}
+    for entry in entries:
+        key = run_key(entry.workspace, entry.id)
+        progress = latest.get(key)
+        if progress is None:
+            continue
+        ends = past.bounds_at(entry, reading.past)
+        if progress.cursor <= ends.limit and (
+            ends.until_us is None
+            or progress.cursor <= ends.counted
+            or msgspec.json.decode(progress.json, type=_Timed).time <= text_of(ends.until_us)
+        ):
+            found[key] = progress
+    return found
+
+
+class _Timed(msgspec.Struct):
+    time: str
+
+
 def listing(reading: Reading, query: RunList) -> Page:
     """``run.list``."""
     limit = page_limit(query.limit)
-    conditions, params = _filters(reading, query)
+    lasting, lasting_params = _lasting(reading, query)
+    states, state_params = _states(query)
+    unchanged, at = _unchanged(reading)
+    conditions, params = [*lasting, *states, unchanged], [*lasting_params, *state_params, *at]
+    changed = [] if reading.past is None else past.changed_runs(reading, lasting, lasting_params)
+    changed = [e for e in changed if not e.state.deleted and (not query.status or e.state.status in query.status)]
     total = None
     if query.count:
         sql = f"SELECT count(*) FROM book.runs WHERE {' AND '.join(conditions)}"  # noqa: S608 -- constants
-        total = int(reading.rows(sql, params)[0][0])
+        total = int(reading.rows(sql, params)[0][0]) + len(changed)
     ascending = query.order == "created_asc"
     if query.cursor:
+        place = unpack_cursor(query.order, query.cursor)
         conditions.append("created > ?" if ascending else "created < ?")
-        params.append(unpack_cursor(query.order, query.cursor))
+        params.append(place)
+        changed = [e for e in changed if (e.created > place if ascending else e.created < place)]
     sql = (
         f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join(conditions)} "  # noqa: S608 -- constants
         f"ORDER BY created {'ASC' if ascending else 'DESC'} LIMIT {limit + 1}"
     )
     entries = [find.run_entry(row) for row in reading.rows(sql, params)]
+    if changed:
+        entries = sorted([*entries, *changed], key=lambda e: e.created, reverse=not ascending)
     more, entries = len(entries) > limit, entries[:limit]
     progress = _progress(reading, entries)
     return Page(
@@ -87,10 +145,10 @@ def listing(reading: Reading, query: RunList) -> Page:
     )
 
 
-def _filters(reading: Reading, query: RunList) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = ["NOT deleted"]
+def _states(query: RunList) -> tuple[list[str], list[Any]]:
+    """Conditions on what changes in the life of a run."""
+    conditions: list[str] = [ALIVE]
     params: list[Any] = []
-    reading.scope(conditions, params)
     if query.status:
         if unknown := set(query.status) - STATUSES:
             raise Invalid(
@@ -98,6 +156,14 @@ def _filters(reading: Reading, query: RunList) -> tuple[list[str], list[Any]]:
             )
         conditions.append(f"status IN ({placeholders(query.status)})")
         params.extend(query.status)
+    return conditions, params
+
+
+def _lasting(reading: Reading, query: RunList) -> tuple[list[str], list[Any]]:
+    """Conditions on what a run is created with and keeps."""
+    conditions: list[str] = ["true"]
+    params: list[Any] = []
+    reading.scope(conditions, params)
     for column, value in (("workload", query.workload), ("dialect", query.dialect), ("parent", query.parent)):
         if value:
             conditions.append(f"{column} = ?")

@@ -19,7 +19,9 @@ from trialbook.queries import (
     RunRows,
 )
 from trialbook.signals import LEVELS
-from trialbook_projector.queries.reading import Bounds, Reading, page_limit, small
+from trialbook_projector.queries import past
+from trialbook_projector.queries.reading import NO_LIMIT, Bounds, Reading, page_limit, small
+from trialbook_projector.tables import find
 from trialbook_projector.times import text_of
 
 LOG_COLUMNS = "cursor, epoch_us(time), level, message, logger, step, attempt, data"
@@ -37,7 +39,7 @@ FROM book.emitted WHERE run = ? AND workspace = ? AND kind = 'log'
 def logs(reading: Reading, query: RunLogs) -> LogPage:
     """``run.logs``."""
     limit = page_limit(query.limit)
-    bounds = reading.bounds(query.id)
+    bounds = past.bounds(reading, query.id)
     total, first, last = _extent(reading, bounds)
     last = min(last, bounds.limit)
     forward = query.after is not None or query.since_us is not None
@@ -87,10 +89,13 @@ def _ranges(query: RunLogs, total: int, first: int, last: int) -> list[tuple[int
 def _extent(reading: Reading, bounds: Bounds) -> tuple[int, int, int]:
     """Lines of the run, first and last cursor."""
     run = bounds.run
-    total, first, last = _remembered(reading, bounds) or reading.rows(LOG_EXTENT, [run.id, run.workspace])[0]
-    if last > bounds.limit:  # lines after the verdict do not exist for readers
-        sql = "SELECT count(*) FROM book.logs WHERE run = ? AND workspace = ? AND cursor BETWEEN ? AND ?"
-        total = reading.rows(sql, [run.id, run.workspace, first, bounds.limit])[0][0]
+    known = _remembered(reading, bounds) if reading.past is None else None
+    total, first, last = known or reading.rows(LOG_EXTENT, [run.id, run.workspace])[0]
+    if last > bounds.limit or bounds.until_us is not None:  # lines after the verdict do not exist for readers
+        conditions = ["run = ?", "workspace = ?", "cursor BETWEEN ? AND ?"]
+        params: list[Any] = [run.id, run.workspace, first, bounds.limit]
+        bounds.cut(conditions, params)
+        total = reading.rows(f"SELECT count(*) FROM book.logs WHERE {' AND '.join(conditions)}", params)[0][0]  # noqa: S608 -- constants
     return int(total), first, last
 
 
@@ -111,6 +116,7 @@ def _log_filters(bounds: Bounds, query: RunLogs) -> tuple[list[str], list[Any]]:
     """Conditions, of which the last two parameters are still missing: the cursors to look between."""
     conditions = ["run = ?", "workspace = ?"]
     params: list[Any] = [bounds.run.id, bounds.run.workspace]
+    bounds.cut(conditions, params)
     if query.since_us is not None:
         conditions.append("time > make_timestamp(?)")
         params.append(min(small(query.since_us, "since_us"), 253_402_300_800_000_000))
@@ -153,7 +159,7 @@ ORDER BY {group}, cursor
 
 def metrics(reading: Reading, query: RunMetrics) -> Page:
     """``run.metrics``."""
-    bounds = reading.bounds(query.id)
+    bounds = past.bounds(reading, query.id)
     sql = (
         f"SELECT {METRIC_COLUMNS} FROM book.metrics "  # noqa: S608 -- constants
         "WHERE run = $run AND workspace = $workspace AND cursor <= $limit AND cursor > $after"
@@ -166,6 +172,9 @@ def metrics(reading: Reading, query: RunMetrics) -> Page:
     }
     if query.name:
         sql, params["name"] = sql + " AND name = $name", query.name
+    if bounds.until_us is not None:
+        sql += " AND (cursor <= $counted OR time <= make_timestamp($until))"
+        params |= {"counted": bounds.counted, "until": bounds.until_us}
     if query.max_points:
         params["points"] = _points(query.max_points)
         rows = reading.cursor.execute(SAMPLED.format(group="name", query=sql), params).fetchall()
@@ -195,13 +204,20 @@ COMPARED = """
 SELECT m.run, m.cursor, epoch_us(m.time) AS time, m.value, m.index,
     last_value(m.value) OVER everything AS last, min(m.value) OVER everything AS least,
     max(m.value) OVER everything AS most, count(*) OVER everything AS number
-FROM book.metrics AS m SEMI JOIN (
-    SELECT id, workspace, CASE WHEN terminal THEN (signal_sequence << 16) | 65535 ELSE 9223372036854775807 END AS bound
-    FROM book.runs WHERE id IN (SELECT unnest($runs::VARCHAR[])) AND NOT deleted
-        AND ($everywhere OR workspace = $workspace)) AS r
+FROM book.metrics AS m SEMI JOIN ({runs}) AS r
     ON m.run = r.id AND m.workspace = r.workspace AND m.cursor <= r.bound
+        AND (m.cursor <= r.counted OR m.time <= r.until)
 WHERE m.name = $metric AND m.run IN (SELECT unnest($runs::VARCHAR[]))
 WINDOW everything AS (PARTITION BY m.run ORDER BY m.cursor ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+"""
+RUNS_NOW = """
+SELECT id, workspace, CASE WHEN terminal THEN (signal_sequence << 16) | 65535 ELSE 9223372036854775807 END AS bound,
+    9223372036854775807 AS counted, CAST(NULL AS TIMESTAMP) AS until
+FROM book.runs WHERE id IN (SELECT unnest($runs::VARCHAR[])) AND NOT deleted AND ($everywhere OR workspace = $workspace)
+"""
+RUNS_THEN = """
+SELECT unnest($runs::VARCHAR[]) AS id, unnest($spaces::VARCHAR[]) AS workspace, unnest($bounds::BIGINT[]) AS bound,
+    unnest($counted::BIGINT[]) AS counted, make_timestamp(unnest($until::BIGINT[])) AS until
 """
 
 
@@ -209,15 +225,16 @@ def compare(reading: Reading, query: MetricCompare) -> list[dict[str, Any]]:
     """``metric.compare``: ``points`` are ``{cursor, index, time, value}``; runs without the metric are left out."""
     if len(query.runs) > MAX_RUNS:
         raise Invalid("invalid_limit", f"metric.compare takes at most {MAX_RUNS} runs, not {len(query.runs)}.")
-    params = {
-        "runs": query.runs,
-        "metric": query.metric,
-        "workspace": reading.workspace,
-        "everywhere": reading.workspace == "_",
-        "points": _points(query.max_points),
-    }
+    params: dict[str, Any] = {"metric": query.metric, "points": _points(query.max_points)}
+    if reading.past is None:
+        runs = RUNS_NOW
+        params |= {"runs": query.runs, "workspace": reading.workspace, "everywhere": reading.workspace == "_"}
+    else:
+        runs = RUNS_THEN
+        params |= _runs_then(reading, query.runs)
     found: dict[str, dict[str, Any]] = {}
-    for row in reading.cursor.execute(SAMPLED.format(group="run", query=COMPARED), params).fetchall():
+    sql = SAMPLED.format(group="run", query=COMPARED.format(runs=runs))
+    for row in reading.cursor.execute(sql, params).fetchall():
         run, cursor, time, value, index, last, least, most, number = row
         if run not in found:
             found[run] = {"run": run, "last": last, "min": least, "max": most, "count": number, "points": []}
@@ -225,16 +242,36 @@ def compare(reading: Reading, query: MetricCompare) -> list[dict[str, Any]]:
     return [found[run] for run in dict.fromkeys(query.runs) if run in found]
 
 
+def _runs_then(reading: Reading, ids: list[str]) -> dict[str, list[Any]]:
+    """Runs that there were at the reading's moment, and the ends of their signals then."""
+    assert reading.past is not None
+    conditions, params = ["id IN (SELECT unnest(?::VARCHAR[]))"], [ids]
+    reading.scope(conditions, params)
+    sql = f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join(conditions)}"  # noqa: S608 -- constants
+    known = [past.run_at(reading, find.run_entry(row)) for row in reading.rows(sql, params)]
+    ends = [past.bounds_at(entry, reading.past) for entry in known if entry is not None and not entry.state.deleted]
+    return {
+        "runs": [end.run.id for end in ends],
+        "spaces": [end.run.workspace for end in ends],
+        "bounds": [end.limit for end in ends],
+        "counted": [NO_LIMIT if end.until_us is None else end.counted for end in ends],
+        "until": [end.until_us or 0 for end in ends],
+    }
+
+
 def rows(reading: Reading, query: RunRows) -> Page:
     """``run.rows``."""
     limit = page_limit(query.limit)
-    bounds = reading.bounds(query.id)
+    bounds = past.bounds(reading, query.id)
     run = bounds.run
+    conditions = ["run = ?", "workspace = ?", "kind = ?", "attempt = ?", "index > ?", "cursor <= ?"]
+    attempt = query.attempt or run.state.attempt
+    params: list[Any] = [run.id, run.workspace, query.kind, attempt, query.after_index, bounds.limit]
+    bounds.cut(conditions, params)
     found = reading.rows(
-        "SELECT index, id, kind, epoch_us(time), attempt, data FROM book.records "  # noqa: S608 -- a number
-        "WHERE run = ? AND workspace = ? AND kind = ? AND attempt = ? AND index > ? AND cursor <= ? "
-        f"ORDER BY index, cursor LIMIT {limit + 1}",
-        [run.id, run.workspace, query.kind, query.attempt or run.state.attempt, query.after_index, bounds.limit],
+        "SELECT index, id, kind, epoch_us(time), attempt, data FROM book.records "  # noqa: S608 -- constants
+        f"WHERE {' AND '.join(conditions)} ORDER BY index, cursor LIMIT {limit + 1}",
+        params,
     )
     more, found = len(found) > limit, found[:limit]
     return Page(items=[_row(row) for row in found], next_cursor=str(found[-1][0]) if more else None)
