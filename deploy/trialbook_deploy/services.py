@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trialbook_deploy import nats
 from trialbook_deploy.child import ChildSpec
+from trialbook_deploy.master_key import with_master_key
 
 # At the end nothing new is let in first, then runs are handed back, then what they said is projected.
 STAGES = {"gateway": 0, "runner": 1, "projector": 2, "nats": 3}
@@ -34,14 +35,18 @@ def environment(settings: Settings, service: str, base: Mapping[str, str] | None
     if service != "gateway":
         for name in GATEWAY_SECRETS:
             inherited.pop(name, None)
-    return inherited | {
-        "TRIALBOOK_NATS_URL": settings.nats_url,
-        "TRIALBOOK_DATA_DIR": str(settings.data_dir),
-        "TRIALBOOK_HOST": settings.host,
-        "TRIALBOOK_PORT": str(settings.port),
-        "TRIALBOOK_LOG_LEVEL": settings.log_level,
-        "PYTHONUNBUFFERED": "1",
-    }
+    return (
+        inherited
+        | with_master_key(inherited, settings.data_dir)
+        | {
+            "TRIALBOOK_NATS_URL": settings.nats_url,
+            "TRIALBOOK_DATA_DIR": str(settings.data_dir),
+            "TRIALBOOK_HOST": settings.host,
+            "TRIALBOOK_PORT": str(settings.port),
+            "TRIALBOOK_LOG_LEVEL": settings.log_level,
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 def module(name: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ with Client() as client:                     # TRIALBOOK_URL, TRIALBOOK_TOKEN
 
 from trialbook.client.blocking import Client
 from trialbook.client.core import AsyncClient
+from trialbook.client.erasures import Erasure
 from trialbook.client.following import Following, ProgressView, StatusView
 from trialbook.client.results import ArtifactView, Comparison, Fact, Results, WorkspaceView
 from trialbook.views import WorkloadView
@@ -18,6 +19,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Comparison",
+    "Erasure",
     "Fact",
     "Following",
     "ProgressView",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from trialbook.client.core import AsyncClient
+from trialbook.client.erasures import Erasures
 from trialbook.client.ledger import Ledger
 from trialbook.client.portal import Blocking, Facade, Iterating, Portal
 from trialbook.client.runs import Runs
@@ -90,6 +91,13 @@ class BlockingLedger(Facade):
     follow = Iterating(Ledger.follow)
 
 
+class BlockingErasures(Facade):
+    """See ``Erasures``."""
+
+    erase = Blocking(Erasures.erase)
+    get = Blocking(Erasures.get)
+
+
 class Client(Facade):
     """A gateway's API, blocking; arguments, environment and errors are those of ``AsyncClient``.
 
@@ -114,10 +122,11 @@ class Client(Facade):
         *,
         token: str | None = None,
         workspace: str | None = None,
+        data_subject: str = "",
         patience_s: float = 15.0,
     ) -> None:
         """See ``AsyncClient``."""
-        original = AsyncClient(url, token=token, workspace=workspace, patience_s=patience_s)
+        original = AsyncClient(url, token=token, workspace=workspace, data_subject=data_subject, patience_s=patience_s)
         super().__init__(original, Portal())
         self.url = original.url
         self.runs = BlockingRuns(original.runs, self._portal)
@@ -126,6 +135,7 @@ class Client(Facade):
         self.models = BlockingVersioned(original.models, self._portal)
         self.workspaces = BlockingWorkspaces(original.workspaces, self._portal)
         self.ledger = BlockingLedger(original.ledger, self._portal)
+        self.erasures = BlockingErasures(original.erasures, self._portal)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from trialbook.client.erasures import Erasures
 from trialbook.client.ledger import Ledger
 from trialbook.client.results import Comparison, Results
 from trialbook.client.runs import Runs
@@ -48,6 +49,8 @@ class AsyncClient:
     workspaces: Workspaces
     ledger: Ledger
     """Facts of the whole workspace, past and live."""
+    erasures: Erasures
+    """Destroy the keys of personal data."""
 
     def __init__(
         self,
@@ -55,11 +58,14 @@ class AsyncClient:
         *,
         token: str | None = None,
         workspace: str | None = None,
+        data_subject: str = "",
         patience_s: float = 15.0,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Without ``url``, ``token``, ``workspace``: ``TRIALBOOK_URL`` (default http://127.0.0.1:8000),
         ``TRIALBOOK_TOKEN`` and ``TRIALBOOK_WORKSPACE`` (default the gateway's). ``http``: your own connection pool.
+
+        ``data_subject``: whose personal data everything holds that this client creates; it can be erased later.
         """
         base = url or os.environ.get(URL) or DEFAULT_URL
         if urlsplit(base).scheme not in {"http", "https"} or not urlsplit(base).hostname:
@@ -68,6 +74,7 @@ class AsyncClient:
             base,
             token=os.environ.get(TOKEN, "") if token is None else token,
             workspace=workspace or os.environ.get(WORKSPACE, ""),
+            data_subject=data_subject,
             patience_s=patience_s,
             http=http,
         )
@@ -77,6 +84,7 @@ class AsyncClient:
         self.models = Models(self._transport)
         self.workspaces = Workspaces(self._transport)
         self.ledger = Ledger(self._transport)
+        self.erasures = Erasures(self._transport)
 
     @property
     def url(self) -> str:

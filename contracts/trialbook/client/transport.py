@@ -18,6 +18,7 @@ from trialbook.ids import UUIDv7Source
 
 T = TypeVar("T")
 IDEMPOTENCY_KEY = "Idempotency-Key"
+DATA_SUBJECT = "Trialbook-Data-Subject"
 WORKSPACE = "Trialbook-Workspace"
 SEQUENCE = "Trialbook-Sequence"
 SAFE = frozenset({"GET", "HEAD"})
@@ -47,6 +48,7 @@ class Transport:
         *,
         token: str = "",
         workspace: str = "",
+        data_subject: str = "",
         patience_s: float = 15.0,
         http: httpx.AsyncClient | None = None,
     ) -> None:
@@ -61,6 +63,8 @@ class Transport:
             self._headers["Authorization"] = f"Bearer {token}"
         if workspace:
             self._headers[WORKSPACE] = workspace
+        if data_subject:
+            self._headers[DATA_SUBJECT] = data_subject
         self._ids = UUIDv7Source()
 
     async def close(self) -> None:

@@ -37,6 +37,7 @@ def with_client(
     workspace: str | None,
     work: Callable[[AsyncClient], Coroutine[Any, Any, int]],
     on_interrupt: Callable[[], None] = lambda: None,
+    data_subject: str = "",
 ) -> NoReturn:
     """Run `work` with a client for the stack that the options name, and exit with its code."""
     from trialbook.client import AsyncClient
@@ -45,7 +46,10 @@ def with_client(
     address = gateway_url(url, data_dir)
 
     async def connected() -> int:
-        async with AsyncClient(address, workspace=workspace, patience_s=PATIENCE_SECONDS) as client:
+        patience_s = PATIENCE_SECONDS
+        async with AsyncClient(
+            address, workspace=workspace, data_subject=data_subject, patience_s=patience_s
+        ) as client:
             return await work(client)
 
     run(connected(), on_interrupt)

@@ -66,6 +66,9 @@ def run(
     timeout: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds one attempt may take.")] = None,
     attempts: Annotated[int, typer.Option("--attempts", min=1, help="How often it is tried if it fails.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of its random numbers.")] = 0,
+    data_subject: Annotated[
+        str, typer.Option("--data-subject", help="Whose personal data it holds; `trialbook erase` erases it.")
+    ] = "",
     follow: Annotated[bool, typer.Option("--follow/--detach", help="Watch it, or only print its id.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Without log lines.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="Show the workloads there are.")] = False,
@@ -100,7 +103,9 @@ def run(
             return following.announce(view, as_json)
         return await following.watch(client, view, as_json=as_json, quiet=quiet)
 
-    with_client(url, data_dir, workspace, work, on_interrupt=lambda: following.goes_on(accepted))
+    with_client(
+        url, data_dir, workspace, work, on_interrupt=lambda: following.goes_on(accepted), data_subject=data_subject
+    )
 
 
 def register(app: typer.Typer) -> None:

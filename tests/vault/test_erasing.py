@@ -1,0 +1,148 @@
+"""Erase a data subject on a real stack: before, its readers can read everything; afterwards nobody can."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from trialbook.client import AsyncClient
+from trialbook.errors import Conflict, NotFound, Refusal
+from trialbook.log.connect import connect
+from trialbook.log.read import read_facts
+from trialbook_deploy.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+SECRET = "Ada-Lovelace-17-Analytical-Street"
+PERSON = "participant-17"
+PROGRAM = "import pathlib,sys; print('line about', sys.argv[1]); pathlib.Path('out.txt').write_text(sys.argv[1])"
+
+
+def order() -> dict[str, Any]:
+    return {"argv": [sys.executable, "-c", PROGRAM, SECRET], "outputs": ["out.txt"]}
+
+
+async def rebuilt(stack: Stack) -> dict[str, Any]:
+    nc = await connect(stack.nats_url, name="test")
+    try:
+        reply = await nc.request("ask._.rebuild", b'{"check":true}', timeout=60)
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer["result"]
+    finally:
+        await nc.close()
+
+
+async def facts_of(stack: Stack, run: str) -> list[Any]:
+    nc = await connect(stack.nats_url, name="test")
+    try:
+        return await read_facts(nc, f"fact.main.run.{run}.>", 0)
+    finally:
+        await nc.close()
+
+
+def stored(directory: Path) -> list[Path]:
+    """Files of the installation in which the secret stands."""
+    return [
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != "stack.log" and SECRET.encode() in path.read_bytes()
+    ]
+
+
+async def everything(client: AsyncClient, run: str) -> str:
+    """All that readers are told of a run, as text."""
+    view = await client.runs.get(run)
+    logs = [line async for line in client.runs.iterate_logs(run)]
+    facts = [fact async for fact in client.runs.iterate_facts(run)]
+    rows = await client.sql("SELECT * FROM runs")
+    return f"{view} {logs} {facts} {rows} {await client.sql('SELECT * FROM logs')}"
+
+
+async def test_after_an_erasure_nobody_can_read_it_and_the_ledger_is_as_it_was(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        ours = AsyncClient(stack.url, data_subject=PERSON)
+        others = AsyncClient(stack.url)
+        run = await ours.runs.submit("command", order(), title=SECRET, name=SECRET, labels={"who": SECRET})
+        other = await others.runs.submit("noop", {"echo": 1})
+        done = await ours.runs.wait(run.id)
+        assert done.status == "completed", done.error
+        await others.runs.wait(other.id)
+        dataset = await ours.datasets.create(SECRET, description=SECRET)
+        assert SECRET in await everything(ours, run.id)
+        assert await ours.runs.read_artifact(run.id, "out.txt") == SECRET.encode()
+
+        before = await facts_of(stack, run.id)
+        assert all(record.event.datakey for record in before)
+        assert SECRET not in str([bytes(r.event.data) for r in before])
+        assert (await rebuilt(stack))["identical"]
+
+        erasure = await others.erasures.erase(PERSON, "consent withdrawn")
+        for _ in range(200):
+            if erasure.status == "erased":
+                break
+            await asyncio.sleep(0.05)
+            erasure = await others.erasures.get(erasure.id)
+        assert erasure.status == "erased"
+        assert (erasure.signals >= 1, erasure.blobs) == (True, 1)
+
+        view = await others.runs.get(run.id)
+        assert (view.status, view.params, view.title, view.labels, view.name) == ("completed", {}, "(sealed)", {}, None)
+        assert SECRET not in await everything(others, run.id)
+        assert (await others.datasets.get(dataset.id)).data["name"] == "(sealed)"
+        with pytest.raises(Refusal):
+            await others.runs.read_artifact(run.id, "out.txt")
+        assert await facts_of(stack, run.id) == before
+        assert (await others.runs.get(other.id)).result == {"echo": 1} or (await others.runs.get(other.id)).result == 1
+        assert (await rebuilt(stack))["identical"]
+
+        assert (await others.erasures.erase(PERSON)).status == "erased"
+        with pytest.raises(Conflict, match="erased"):
+            await ours.runs.submit("noop", {"echo": 2})
+        with pytest.raises(NotFound):
+            await others.erasures.erase("somebody else")
+        await ours.close()
+        await others.close()
+    # What DuckDB and the server had in their files was overwritten, or is in none that is kept.
+    assert [str(p.relative_to(tmp_path)) for p in stored(tmp_path)] == []
+
+
+async def test_runs_that_go_on_are_not_erased_and_bad_requests_are_refused(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        async with AsyncClient(stack.url, data_subject=PERSON) as ours:
+            run = await ours.runs.submit("command", {"argv": [sys.executable, "-c", "import time; time.sleep(60)"]})
+            with pytest.raises(Conflict) as refused:
+                await ours.erasures.erase(PERSON)
+            assert refused.value.extra["runs"] == [run.id]
+            await ours.runs.cancel(run.id)
+            await ours.runs.wait(run.id)
+            assert (await ours.erasures.erase(PERSON)).status in ("erasing", "erased")
+        async with httpx.AsyncClient(base_url=stack.url) as http:
+            for header in ("", " ", "x" * 201, "a\tb"):
+                reply = await http.post(
+                    "/v1/runs", json={"workload": "noop"}, headers={"Trialbook-Data-Subject": header}
+                )
+                assert reply.status_code == 422, (header, reply.text)
+            assert (await http.post("/v1/erasures", json={"data_subject": ""})).status_code == 422
+            assert (await http.get(f"/v1/erasures/{'0' * 32}")).status_code == 404
+
+
+async def test_an_erasure_begun_by_a_gateway_that_dies_is_carried_out(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        async with AsyncClient(stack.url, data_subject=PERSON) as ours:
+            for _ in range(20):
+                await ours.runs.submit("command", order())
+            async for view in ours.runs.iterate():
+                await ours.runs.wait(view.id)
+            erasure = await ours.erasures.erase(PERSON)
+            old = stack.kill("gateway")
+            await stack.wait_replaced("gateway", old)
+        async with AsyncClient(stack.url) as client:
+            for _ in range(600):
+                if (erasure := await client.erasures.get(erasure.id)).status == "erased":
+                    break
+                await asyncio.sleep(0.2)
+            assert erasure.status == "erased"
+            assert (await rebuilt(stack))["identical"]
