@@ -2,58 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from trialbook.aggregates import AGGREGATES
 from trialbook.clock import Clock
-from trialbook.codec import event_of, fact_of, route_of
-from trialbook.envelope import AggregateId, Metadata
-from trialbook.errors import Conflict
+from trialbook.codec import fact_of
+from trialbook.draft import Draft, Loaded, Outcome
+from trialbook.envelope import AggregateId, Metadata, Recorded
+from trialbook.errors import Conflict, PreconditionFailed
 from trialbook.ids import IdSource
-from trialbook.ports import EventLog, Part, VersionConflict
+from trialbook.lanes import decide_in_lane, lane_name
+from trialbook.ports import EventLog, VersionConflict
+
+__all__ = ["Handler", "Loaded", "Outcome", "fresh"]
 
 MAX_TRIES = 24
 """A run may append hundreds of facts a second, and who wants to stop it must get through."""
-S = TypeVar("S")
-
-
-class Loaded(msgspec.Struct, Generic[S], frozen=True):
-    """An aggregate's state at its last sequence (0: it does not exist)."""
-
-    state: S
-    sequence: int
-
-
-class Outcome(msgspec.Struct, Generic[S], frozen=True):
-    """What a command led to: the new state, its sequence, the new facts (none: it had been carried out before)."""
-
-    state: S
-    sequence: int
-    facts: Sequence[Any]
+Read = Callable[..., Awaitable[list[Recorded]]]
+"""``EventLog.read``, or what reads less: see ``log.decisive``."""
+REMEMBERED_LANES = 1024
+NOTHING_PINNED: Mapping[AggregateId, int] = MappingProxyType({})
 
 
 class Handler:
     """Carries out commands against an event log."""
 
-    def __init__(self, log: EventLog, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, log: EventLog, clock: Clock, ids: IdSource, read: Read | None = None) -> None:
+        """``read`` replaces ``log.read`` for who needs no more than decisions do."""
         self._log, self._clock, self._ids = log, clock, ids
+        self._lanes: OrderedDict[AggregateId, Loaded[Any]] = OrderedDict()
+        self._read: Read = read or log.read
 
-    async def load(self, aggregate: AggregateId) -> Loaded[Any]:
-        """Fold the aggregate's facts. Raises ``codec.UnknownEvent`` for facts this version cannot read."""
+    async def load(self, aggregate: AggregateId, known: Loaded[Any] | None = None) -> Loaded[Any]:
+        """Fold the aggregate's facts, those after ``known`` when it is given.
+
+        Raises ``codec.UnknownEvent`` for facts this version cannot read.
+        """
+        if known is not None:
+            return await self._newer(aggregate, known)
         decider = AGGREGATES[aggregate.kind].decider
-        records = await self._log.read(aggregate)
+        records = await self._read(aggregate)
         state = decider.fold((fact_of(r.event), r.event.time) for r in records)
-        return Loaded(state, records[-1].sequence if records else 0)
+        if not records:
+            return Loaded(state, 0)
+        return Loaded(state, records[-1].sequence, records[0].event.datakey)
 
     async def _newer(self, aggregate: AggregateId, known: Loaded[Any]) -> Loaded[Any]:
         """The present state: only what came after a known one is read, so that a busy aggregate can be caught."""
-        records = await self._log.read(aggregate, known.sequence)
+        records = await self._read(aggregate, known.sequence)
         decider = AGGREGATES[aggregate.kind].decider
         state = decider.fold(((fact_of(r.event), r.event.time) for r in records), known.state)
-        return Loaded(state, records[-1].sequence if records else known.sequence)
+        if not records:
+            return known
+        return Loaded(state, records[-1].sequence, known.datakey or records[0].event.datakey)
 
     async def handle(
         self, aggregate: AggregateId, command: Any, meta: Metadata, known: Loaded[Any] | None = None
@@ -66,48 +72,67 @@ class Handler:
         commands: Sequence[tuple[AggregateId, Any]],
         meta: Metadata,
         known: dict[AggregateId, Loaded[Any]] | None = None,
+        pinned: Mapping[AggregateId, int] = NOTHING_PINNED,
     ) -> list[Outcome[Any]]:
         """Carry out commands on several aggregates in one atomic append: all happen or none.
 
-        Raises the refusal of the first command that is refused, or ``Conflict`` (code ``contention``) when other
-        writers were quicker every time.
+        Commands on one aggregate are decided in order. What queues or ends a run of a lane changes the lane as well,
+        and lets the next one in. ``pinned`` aggregates must not change from these sequences. Raises the refusal of the
+        first command that is refused, ``PreconditionFailed`` (code ``changed_meanwhile``), or ``Conflict`` (code
+        ``contention``) when other writers were quicker every time.
         """
         loaded = dict(known or {})
         for _ in range(MAX_TRIES):
             for aggregate, _command in commands:
                 if aggregate not in loaded:
                     loaded[aggregate] = await self.load(aggregate)
-            outcomes, parts = self._decide(commands, loaded, meta)
+            draft = Draft(loaded, meta, self._ids, self._clock)
+            outcomes = [await self._decide(draft, aggregate, command, loaded) for aggregate, command in commands]
+            parts = draft.parts()
             if not parts:
                 return outcomes
             try:
                 ends = await self._log.append(parts)
             except VersionConflict:
-                loaded = {a: await self._newer(a, loaded[a]) for a, _ in commands}
+                loaded = {a: await self._newer(a, before) for a, before in loaded.items()}
+                _unchanged(pinned, loaded)
                 continue
             by_aggregate = {part.aggregate: end for part, end in zip(parts, ends, strict=True)}
+            self._remember(draft, by_aggregate)
             return [
-                Outcome(outcome.state, by_aggregate.get(aggregate, outcome.sequence), outcome.facts)
+                replace(outcome, sequence=by_aggregate.get(aggregate, outcome.sequence))
                 for outcome, (aggregate, _) in zip(outcomes, commands, strict=True)
             ]
         raise Conflict("contention", "Others keep changing the same thing at the same time; try again.")
 
-    def _decide(
-        self, commands: Sequence[tuple[AggregateId, Any]], loaded: dict[AggregateId, Loaded[Any]], meta: Metadata
-    ) -> tuple[list[Outcome[Any]], list[Part]]:
-        outcomes: list[Outcome[Any]] = []
-        parts: list[Part] = []
-        for aggregate, command in commands:
-            decider = AGGREGATES[aggregate.kind].decider
-            before = loaded[aggregate]
-            facts = decider.decide(command, before.state, self._clock.now())
-            events = [event_of(aggregate, fact, meta, self._ids, self._clock) for fact in facts]
-            state = decider.fold(((f, e.time) for f, e in zip(facts, events, strict=True)), before.state)
-            outcomes.append(Outcome(state, before.sequence, facts))
-            if events:
-                routes = [route_of(fact) for fact in facts]
-                parts.append(Part(aggregate=aggregate, expected=before.sequence, events=events, routes=routes))
-        return outcomes, parts
+    async def _decide(
+        self, draft: Draft, aggregate: AggregateId, command: Any, loaded: dict[AggregateId, Loaded[Any]]
+    ) -> Outcome[Any]:
+        name = lane_name(aggregate, command, draft.state(aggregate))
+        if not name:
+            return draft.decide(aggregate, command)
+
+        async def need(other: AggregateId) -> None:
+            if other not in loaded:
+                known = self._lanes.get(other)
+                loaded[other] = await self.load(other) if known is None else await self._newer(other, known)
+
+        return await decide_in_lane(draft, aggregate, command, name, need)
+
+    def _remember(self, draft: Draft, ends: dict[AggregateId, int]) -> None:
+        """A lane's history grows with every run; only what is new of it is read again."""
+        for aggregate, sequence in ends.items():
+            if aggregate.kind == "lane":
+                self._lanes[aggregate] = Loaded(draft.state(aggregate), sequence)
+                self._lanes.move_to_end(aggregate)
+                if len(self._lanes) > REMEMBERED_LANES:
+                    self._lanes.popitem(last=False)
+
+
+def _unchanged(pinned: Mapping[AggregateId, int], loaded: dict[AggregateId, Loaded[Any]]) -> None:
+    for aggregate, sequence in pinned.items():
+        if loaded[aggregate].sequence != sequence:
+            raise PreconditionFailed("changed_meanwhile", "It was changed since you read it; read it again and decide.")
 
 
 def fresh(kind: str) -> Loaded[Any]:
