@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trialbook import subjects
-from trialbook.aggregates import EVENT_TYPES
+from trialbook.aggregates import AGGREGATES, EVENT_TYPES
 from trialbook.clock import FixedClock
 from trialbook.codec import UnknownEvent, decode_event, encode, event_of, fact_of, route_of
 from trialbook.domain.run import RunSpec
@@ -64,7 +64,7 @@ def test_old_versions_walk_the_chain() -> None:
 def test_wire_names_are_unique_and_versioned() -> None:
     for type_, cls in EVENT_TYPES.items():
         kind, name, version = type_.split(".")
-        assert kind in {"run", "name", "workspace", "file", "dataset", "model"}
+        assert kind in AGGREGATES
         assert name.replace("_", "").isalpha()
         assert version[0] == "v"
         assert type_ == cls.TYPE
