@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
-from starlette.requests import Request
 
 from trialbook.envelope import AggregateId
 from trialbook.errors import Conflict, Invalid
@@ -16,6 +16,15 @@ from trialbook.ids import derived_id
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+class Headed(Protocol):
+    """What carries headers: an HTTP request, or a message on NATS. Names are looked up in any case."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+        ...
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +45,7 @@ def digest_of(body: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
 
 
-def key_of(request: Request) -> str:
+def key_of(request: Headed) -> str:
     """The header, or empty. Raises ``Invalid`` (code ``invalid_idempotency_key``)."""
     key = request.headers.get(HEADER)
     if key is None:
@@ -46,7 +55,7 @@ def key_of(request: Request) -> str:
     return key
 
 
-def identify(request: Request, workspace: str, actor: str, route: str, body: Any, new_id: str) -> Idempotency:
+def identify(request: Headed, workspace: str, actor: str, route: str, body: Any, new_id: str) -> Idempotency:
     """Id, command id and digest for a creation; without a key the id is ``new_id`` and nothing is remembered.
 
     ``route`` names the operation (not the path: one handler mounted twice shares its keys); ``body`` is JSON-able.
@@ -58,7 +67,7 @@ def identify(request: Request, workspace: str, actor: str, route: str, body: Any
     return Idempotency(id=id_, command_id=f"key-{id_}", digest=digest_of(body))
 
 
-def command_id(request: Request, workspace: str, actor: str, route: str, run: str) -> str:
+def command_id(request: Headed, workspace: str, actor: str, route: str, run: str) -> str:
     """A command id for an action on something that exists; empty without a key."""
     key = key_of(request)
     return f"key-{derived_id(workspace, actor, route, run, key)}" if key else ""

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from trialbook.envelope import OptionalRaw
 from trialbook.errors import PreconditionFailed
 from trialbook.queries import Answer
+from trialbook_gateway.idempotency import Headed
 from trialbook_gateway.problems import HttpRefusal
 
 SEQUENCE = "Trialbook-Sequence"
@@ -76,7 +77,7 @@ def not_modified(request: Request, tag: str) -> bool:
     return given.strip() == "*" or tag in [part.strip().removeprefix("W/") for part in given.split(",")]
 
 
-def expected_sequence(request: Request) -> int | None:
+def expected_sequence(request: Headed) -> int | None:
     """The sequence that ``If-Match`` demands; None: any. Raises 422 ``invalid_etag`` for what is no tag of ours."""
     given = request.headers.get("if-match")
     if given is None or given.strip() == "*":

@@ -15,6 +15,16 @@ _ACCEPTED = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def request_id_of(given: bytes) -> str:
+    """An id that a client gave; empty when it is none that we accept."""
+    return given.decode() if _ACCEPTED.fullmatch(given) else ""
+
+
+def traceparent_of(given: bytes) -> str:
+    """A W3C trace context that a client gave; empty when it is none."""
+    return given.decode() if _TRACEPARENT.fullmatch(given) else ""
+
+
 class RequestId:
     """Pure ASGI middleware; sets ``scope["state"]["request_id"]`` and ``["traceparent"]``."""
 
@@ -32,10 +42,10 @@ class RequestId:
                 given = value
             elif name == b"traceparent":
                 trace = value
-        request_id = given.decode() if _ACCEPTED.fullmatch(given) else self._ids.new()
+        request_id = request_id_of(given) or self._ids.new()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        state["traceparent"] = trace.decode() if _TRACEPARENT.fullmatch(trace) else ""
+        state["traceparent"] = traceparent_of(trace)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
