@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import pandas as pd
 from msgspec import Struct
 
 from trialbook_algomancy.etl.messages import Message
+
+if TYPE_CHECKING:  # a profile can be described and validated against without it
+    import pandas as pd
 
 Dtype = Literal["string", "int64", "float64", "boolean", "datetime64[ns]", "categorical", "interval"]
 Extension = Literal["csv", "json", "xlsx"]
@@ -93,13 +95,13 @@ class Schema(Struct, frozen=True):
         return {f"{self.file_name}.{group.name}": group.columns for group in self.groups}
 
 
-Tables = Mapping[str, pd.DataFrame]
+Tables: TypeAlias = "Mapping[str, pd.DataFrame]"
 Declared = Mapping[str, Sequence[Column]]
 """Table name -> its columns; tables without a schema are absent."""
 
-Check = Callable[[Tables, Declared], Iterable[Message]]
+Check: TypeAlias = "Callable[[Tables, Declared], Iterable[Message]]"
 """Looks at converted tables; what it finds are messages."""
-Transformer = Callable[[dict[str, pd.DataFrame], Declared], Iterable[Message]]
+Transformer: TypeAlias = "Callable[[dict[str, pd.DataFrame], Declared], Iterable[Message]]"
 """Changes the tables in the dictionary it is given, which is the load's own copy."""
 
 
