@@ -9,6 +9,7 @@ import msgspec
 from trialbook import subjects
 
 FACTS, SIGNALS, PRESENCE, BLOBS, KEYS = "FACTS", "SIGNALS", "PRESENCE", "BLOBS", "KEYS"
+CHECKPOINTS = "CHECKPOINTS"
 NANO = 1_000_000_000
 
 
@@ -42,6 +43,14 @@ def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
             "max_bytes": limits.signals_max_bytes,
             "duplicate_window": window,
             "republish": {"src": subjects.SIGNALS_ALL, "dest": subjects.tap(subjects.SIGNALS_ALL)},
+        },
+        CHECKPOINTS: {
+            **common,
+            "subjects": [subjects.CHECKPOINTS_ALL],
+            "deny_delete": True,
+            "deny_purge": True,
+            "duplicate_window": window,
+            "republish": {"src": subjects.CHECKPOINTS_ALL, "dest": subjects.tap(subjects.CHECKPOINTS_ALL)},
         },
         # The key of a data subject, or its tombstone: single messages can be deleted, and are overwritten then.
         KEYS: {**common, "subjects": [subjects.KEYS_ALL], "max_msgs_per_subject": 2, "duplicate_window": window},

@@ -17,7 +17,12 @@ SIGNALS_ALL = "signal.>"
 PRESENCE_ALL = "presence.>"
 BLOBS_ALL = "blob.>"
 KEYS_ALL = "key.*"
+CHECKPOINTS_ALL = "checkpoint.>"
+LEDGERS = "presence.ledger.*"
+"""What projectors say about the ledger."""
 ASKS_ALL = "ask.*.>"
+SEAL = "seal"
+"""Control request to a projector, likewise: seal old facts into segments (see ``trialbook_projector.seal.Order``)."""
 REBUILD = "rebuild"
 """Control request to a projector, asked like a query of workspace ``_``: ``{"check": bool}``."""
 TAP = "tap."
@@ -53,6 +58,11 @@ def aggregate_of(event: Event) -> AggregateId:
 def facts_of(workspace: str = "*", kind: str = "*", id_: str = "*", name: str = "") -> str:
     """A filter over facts; with ``name`` only facts of that name without a route."""
     return f"fact.{workspace}.{kind}.{id_}.{name or '>'}"
+
+
+def facts_named(kind: str, name: str) -> list[str]:
+    """Filters of all facts of that name, without a route and with one."""
+    return [f"fact.*.{kind}.*.{name}", f"fact.*.{kind}.*.{name}.>"]
 
 
 def queue(pool: str, priority: str) -> list[str]:
@@ -112,7 +122,7 @@ def commanded(subject: str) -> tuple[str, str, str]:
     return workspace, user, verb
 
 
-def presence(what: Literal["runner", "workload", "projector"], id_: str) -> str:
+def presence(what: Literal["runner", "workload", "projector", "ledger"], id_: str) -> str:
     """Where a service says that it is there."""
     return f"presence.{what}.{id_}"
 
@@ -125,6 +135,11 @@ def blob(sha256: str, part: str) -> str:
 def key(key_id: str) -> str:
     """Where the wrapped key of a data subject is stored, or the tombstone of an erased one."""
     return f"key.{key_id}"
+
+
+def checkpoint(origin: str) -> str:
+    """Where the checkpoints of one log are appended."""
+    return f"checkpoint.{origin}"
 
 
 def pull_next(stream: str, consumer: str) -> str:

@@ -38,23 +38,23 @@ def recorded(message: Msg) -> Recorded:
     return Recorded(sequence=int((message.headers or {})["Nats-Sequence"]), event=decode_event(message.data))
 
 
-async def request_messages(nc: Client, request: dict[str, Any]) -> tuple[list[Msg], bool]:
+async def request_messages(nc: Client, request: dict[str, Any], stream: str = FACTS) -> tuple[list[Msg], bool]:
     """One direct get of at most ``BATCH`` messages, and whether there are more. Raises ``Unavailable``."""
     failures = 0
     while True:
         try:
-            return await _request(nc, request)
+            return await _request(nc, request, stream)
         except (TimeoutError, nats.errors.Error, OSError) as error:
             failures += 1
             if failures == TRIES or not await connected(nc, READ_TIMEOUT_S):
                 raise Unavailable("ledger_unavailable", "The ledger does not answer; try again.") from error
 
 
-async def _request(nc: Client, request: dict[str, Any]) -> tuple[list[Msg], bool]:
+async def _request(nc: Client, request: dict[str, Any], stream: str) -> tuple[list[Msg], bool]:
     inbox = nc.new_inbox()
     subscription = await nc.subscribe(inbox, max_msgs=BATCH + 1)
     try:
-        await nc.publish(f"$JS.API.DIRECT.GET.{FACTS}", msgspec.json.encode(request), reply=inbox)
+        await nc.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), reply=inbox)
         return await asyncio.wait_for(_collect(subscription), READ_TIMEOUT_S)
     finally:
         await subscription.unsubscribe()
