@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +26,8 @@ class DataSource:
     type: DataClassification
     creation_datetime: str
     tables: Tables = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the dataset's own parameters for one scenario; not stored."""
 
     @classmethod
     def from_json(cls, body: bytes) -> DataSource:

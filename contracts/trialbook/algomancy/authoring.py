@@ -80,7 +80,7 @@ class Progress:
         if not isfinite(percent):
             raise ValueError(f"progress is a number from 0 to 100, not {percent}")
         self.check()
-        bounded = min(max(percent, 0.0), 100.0)
+        bounded = float(min(max(percent, 0), 100))
         if bounded > self.percent:
             self.percent = bounded
             self._report(bounded)

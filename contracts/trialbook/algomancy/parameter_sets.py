@@ -44,10 +44,7 @@ class ParameterSet:
         assert len(set(names)) == len(names), f"{self.name!r} declares a parameter twice: {names}"
 
     def resolve(self, given: Mapping[str, Any] | None, now: datetime) -> Values:
-        """All values, defaults where none is given. Raises ``ParameterError`` for the first fault in order of giving.
-
-        Its own result, and the same as JSON, resolve to the same values again.
-        """
+        """All values, defaults where none is given. Raises ``ParameterError``: the first fault in order of giving."""
         known = {parameter.name: parameter for parameter in self.parameters}
         parsed = {}
         for name, value in (given or {}).items():
@@ -70,6 +67,10 @@ class ParameterSet:
         """Resolved values as JSON-able data, in declaration order."""
         return {parameter.name: parameter.encode(values[parameter.name]) for parameter in self.parameters}
 
+    def decode(self, stored: Mapping[str, Any], now: datetime) -> Values:
+        """The values that ``encode`` made JSON of; a time that nobody gave is null there and None here."""
+        return self.resolve({name: value for name, value in stored.items() if value is not None}, now)
+
     def dumps(self, values: Mapping[str, Any]) -> str:
         """Resolved values as the text that scenarios carry: name and parameters."""
         return json.dumps({"name": self.name, "parameters": self.encode(values)})
@@ -77,10 +78,10 @@ class ParameterSet:
     def loads(self, text: str, now: datetime) -> Values:
         """The values of such a text, validated. Raises ``ParameterError``."""
         try:
-            given = json.loads(text)["parameters"]
+            stored = dict(json.loads(text)["parameters"])
         except (ValueError, KeyError, TypeError) as error:
             raise ParameterError(f"No parameters of {self.name!r}: {error}") from error
-        return self.resolve(given, now)
+        return self.decode(stored, now)
 
     def schema(self, now: datetime) -> dict[str, Any]:
         """JSON Schema of what ``resolve`` takes, as strict as a form is: booleans are booleans."""
