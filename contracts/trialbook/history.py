@@ -77,8 +77,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Related(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that belongs to the story: ``role`` is parent, child, replay_of, replay, producer, consumer, name or
-    request; ``through`` names the input, artifact or file that connects the two.
+    """Something that belongs to the story; ``through`` names the input, artifact or file that connects the two.
+
+    ``role``: parent, child, replay_of, replay; producer (of bytes that went in), consumer (of bytes that came out);
+    holds_input, holds_output (the same bytes under a name); made (a version by this run); touched (by this request).
     """
 
     role: str

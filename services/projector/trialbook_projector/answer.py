@@ -19,8 +19,12 @@ from trialbook.queries import (
     QUERIES,
     Answer,
     Dated,
+    DiffOne,
+    DiffWorkspace,
     EventLines,
     Health,
+    LedgerFacts,
+    LedgerSegments,
     ProjectorHealth,
     Query,
     RunActivity,
@@ -35,8 +39,9 @@ from trialbook.times import is_sequence, sequence_of
 from trialbook_projector import sql
 from trialbook_projector.live import Live, opener
 from trialbook_projector.lookup import Lookup
-from trialbook_projector.queries import datasubjects, facts, items, lines, past, runs, signals
+from trialbook_projector.queries import datasubjects, diff, facts, items, lines, past, runs, signals, trail
 from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
+from trialbook_projector.segments import Segments
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.cache import RunEntry
 from trialbook_projector.tables.facts import run_key
@@ -63,6 +68,9 @@ READ: dict[str, Callable[[Reading, Any], Any]] = {
     "run.activity": runs.activity,
     "metric.compare": signals.compare,
     "event.list": facts.listing,
+    "diff.one": diff.one,
+    "diff.workspace": diff.workspace,
+    "audit.trail": trail.trail,
     "item.get": items.get,
     "item.list": items.listing,
     "datasubject.scope": datasubjects.scope,
@@ -83,6 +91,7 @@ class Answering:
     def __init__(self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth]) -> None:
         self._nc, self._live, self._settings, self._health = nc, live, settings, health
         self._lookup = Lookup(live)
+        self.segments = Segments(nc, live, settings)
         self._open = 0
 
     async def guarded(self, subject: str, answer: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -125,13 +134,15 @@ class Answering:
             if (reply := self.from_memory(workspace, query)) is not None:
                 return reply
         facts, signals = await self._wanted(workspace, query)
-        if isinstance(query, Dated) and query.as_of:
-            facts = max(facts, await self._looked_back_to(query.as_of))
+        for moment in _moments(query):
+            facts = max(facts, await self._looked_back_to(moment))
         if not marks.reached(facts, signals):
             await self._wait(marks, facts, signals)
         positions = marks.positions
         if isinstance(query, Health):
             return self._answered(_encode(self._health()), positions)
+        if isinstance(query, LedgerFacts | LedgerSegments):
+            return self._answered(_encode(await self.segments.answer(workspace, query)), positions)
         if isinstance(query, Sql):
             result = await sql.run(self._live.tables.sql, workspace, query, self._settings, self._room())
             if result.media_type is not None:
@@ -163,10 +174,10 @@ class Answering:
             found, seen = await tables.readers.run(read)
         return Reply(found, lines.MEDIA_TYPE) if isinstance(query, EventLines) else self._answered(found, seen)
 
-    async def _looked_back_to(self, as_of: str) -> int:
-        """How far the tables must be to look back to a moment: of a time, as far as the ledger is now."""
-        if is_sequence(as_of):
-            return sequence_of(as_of)
+    async def _looked_back_to(self, moment: str) -> int:
+        """How far the tables must be to look back to a moment: of a time or of now, as far as the ledger is now."""
+        if is_sequence(moment):
+            return sequence_of(moment)
         return int((await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"])
 
     async def control(self, result: Awaitable[Any]) -> Reply:
@@ -227,6 +238,13 @@ class Answering:
         positions = self._live.watermarks.positions
         error = {"kind": refusal.kind, "code": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, error=error)))
+
+
+def _moments(query: Query) -> tuple[str, ...]:
+    """The moments that a question names; empty: now."""
+    if isinstance(query, DiffOne | DiffWorkspace):
+        return query.since, query.until
+    return (query.as_of,) if isinstance(query, Dated) and query.as_of else ()
 
 
 def _newest(query: Query, workspace: str) -> TypeGuard[RunGet]:
