@@ -22,15 +22,15 @@ PROGRAM = "import pathlib,sys; print('line about', sys.argv[1]); pathlib.Path('o
 
 
 def order() -> dict[str, Any]:
-    return {"argv": [sys.executable, "-c", PROGRAM, SECRET], "outputs": ["out.txt"]}
+    return {"argv": [sys.executable, "-c", PROGRAM, SECRET], "artifacts": ["out.txt"]}
 
 
 async def rebuilt(stack: Stack) -> dict[str, Any]:
     nc = await connect(stack.nats_url, name="test")
     try:
         reply = await nc.request("ask._.rebuild", b'{"check":true}', timeout=60)
-        answer: dict[str, Any] = json.loads(reply.data)
-        return answer["result"]
+        report: dict[str, Any] = json.loads(reply.data)["result"]
+        return report
     finally:
         await nc.close()
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trialbook.codec import EVENT_TYPES, decode_event, encode, fact_of
+from trialbook.aggregates import EVENT_TYPES
+from trialbook.codec import decode_event, encode, fact_of
 from trialbook.envelope import PERSONAL_KINDS, Event
 from trialbook.errors import Unavailable
 from trialbook.vault import KEY_BYTES, Lost, MasterKey, master_key, seal, unseal

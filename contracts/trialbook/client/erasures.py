@@ -34,4 +34,4 @@ class Erasures(Resource):
 
     async def get(self, erasure_id: str) -> Erasure:
         """How far an erasure is."""
-        return await self._transport.get(f"/v1/erasures/{erasure_id}", Erasure)
+        return await self._transport.get(f"/v1/erasures/{erasure_id}", Erasure, consistent=False)

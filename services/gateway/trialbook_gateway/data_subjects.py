@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import nats.errors
@@ -24,6 +24,7 @@ from trialbook.domain import datasubject as domain
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import Conflict, Invalid, Refusal
 from trialbook.handle import Handler, Outcome
+from trialbook.log.nats import NatsEventLog
 from trialbook.log.shred import shred
 from trialbook.queries import DataSubjectScope, DataSubjectView
 from trialbook.streams import FACTS, SIGNALS
@@ -31,12 +32,12 @@ from trialbook.times import rfc3339
 from trialbook.vault import KeyRing
 from trialbook_gateway.asking import CheckedAsk
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 HEADER = "Trialbook-Data-Subject"
 MAX_CHARS = 200
 REMEMBERED = 4096
 DURABLE = "erasures"
-ACK_WAIT_S = 60.0
+ACK_WAIT_S = 15.0
 TURN_S = 5.0
 AGAIN_S = 2.0
 ASK_TIMEOUT_S = 60.0
@@ -46,9 +47,10 @@ class DataSubjects:
     """Registers, erases, and carries erasures out. ``start`` before and ``close`` after use."""
 
     def __init__(
-        self, nc: Client, keys: KeyRing, handler: Handler, ask: CheckedAsk, blobs: NatsBlobStore, clock: Clock
-    ) -> None:
-        self._nc, self._keys, self._handler = nc, keys, handler
+        self, nc: Client, keys: KeyRing, log: NatsEventLog, handler: Handler, ask: CheckedAsk, blobs: NatsBlobStore,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        self._nc, self._keys, self._log, self._handler = nc, keys, log, handler
         self._ask, self._blobs, self._clock = ask, blobs, clock
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # bounded by REMEMBERED
         self._task: asyncio.Task[None] | None = None
@@ -91,8 +93,7 @@ class DataSubjects:
 
     async def erase(self, aggregate: AggregateId, reason: str, meta: Metadata) -> Outcome[domain.DataSubjectState]:
         """Decide to erase. Raises ``NotFound``, or ``Conflict`` (code ``data_subject_active``) while runs go on."""
-        at_least = (await self._handler.load(aggregate)).sequence
-        scope = await self._scope(aggregate, at_least)
+        scope = await self._scope(aggregate, await self._log.last_sequence())
         if scope.unfinished:
             raise Conflict(
                 "data_subject_active",
@@ -121,17 +122,21 @@ class DataSubjects:
             except (TimeoutError, nats.errors.TimeoutError):
                 continue
             except (nats.errors.Error, Refusal, OSError) as error:
-                log.warning("erasures wait: %s", error)
+                _log.warning("erasures wait: %s", error)
                 await asyncio.sleep(AGAIN_S)
 
     async def _turn(self, messages: list[Msg]) -> None:
         for message in messages:
             _, workspace, kind, id_, _ = message.subject.split(".")
-            await self.carry_out(AggregateId(workspace, kind, id_), message.metadata.sequence.stream)
+            aggregate = AggregateId(workspace, kind, id_)
+            await self.carry_out(aggregate, message.metadata.sequence.stream, message.in_progress)
             await message.ack_sync()
 
-    async def carry_out(self, aggregate: AggregateId, sequence: int) -> None:
-        """Overwrite signals and stored bytes, destroy the key, and say so. Every step can be repeated."""
+    async def carry_out(self, aggregate: AggregateId, sequence: int, going_on: Callable[[], Awaitable[None]]) -> None:
+        """Overwrite signals and stored bytes, destroy the key, and say so. Every step can be repeated.
+
+        ``going_on`` is called now and then, so that nobody else begins with it.
+        """
         loaded = await self._handler.load(aggregate)
         if loaded.state.shredded_at:
             return
@@ -139,9 +144,13 @@ class DataSubjects:
         signals = 0
         for run in scope.aggregates.get("run", []):
             signals += await shred(self._nc, SIGNALS, subjects.signals_of(aggregate.workspace, run))
-        blobs = sum([await self._blobs.shred(digest) for digest in scope.digests])
+            await going_on()
+        blobs = 0
+        for digest in scope.digests:
+            blobs += await self._blobs.shred(digest)
+            await going_on()
         await self._keys.destroy(aggregate.id, rfc3339(self._clock.now()))
         count = sum(len(ids) for ids in scope.aggregates.values())
         meta = Metadata(source="trialbook/gateway", actor="gateway:erasures", causation=aggregate.subject)
         await self._handler.handle(aggregate, domain.Shred(aggregates=count, signals=signals, blobs=blobs), meta)
-        log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)
+        _log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)

@@ -94,7 +94,7 @@ class Services:
         self.handler = Handler(self.log, self.clock, self.ids, self.log.read_decisive)
         self.ask = CheckedAsk(self.nc)
         self.blobs = NatsBlobStore(self.nc)
-        self.data_subjects = DataSubjects(self.nc, self.keys, self.handler, self.ask, self.blobs, self.clock)
+        self.data_subjects = DataSubjects(self.nc, self.keys, self.log, self.handler, self.ask, self.blobs, self.clock)
         self.directory = Directory(self.nc, self.clock)
         self.workspaces = Workspaces(self.nc, self.handler)
         self.verdicts = Verdicts(self.nc)
