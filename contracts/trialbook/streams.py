@@ -31,7 +31,7 @@ def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
             **common,
             "subjects": [subjects.FACTS_ALL],
             "deny_delete": True,
-            "deny_purge": True,
+            "deny_purge": False,  # for what has been sealed: see trialbook.log.purging
             "allow_atomic": True,
             "duplicate_window": window,
             "republish": {"src": subjects.FACTS_ALL, "dest": subjects.tap(subjects.FACTS_ALL)},

@@ -85,24 +85,23 @@ class _Wire:
 
 
 async def read_stream(
-    url: str, stream: str, filters: list[str], after: int, up_to: int | None = None
+    url: str, stream: str, filters: list[str], after: int, up_to: int | None = None, *, headers: bool = False
 ) -> AsyncIterator[list[Message]]:
     """Batches of messages with ``after < sequence <= up_to`` in order, to ``up_to`` or to the present end.
+
+    With ``headers`` the messages have their raw headers.
 
     Raises ``Unavailable`` when the server goes away or a gap is seen; read again from the last sequence then.
     """
     wire = await _Wire.open(url)
     try:
-        async for batch in _read(wire, stream, filters, after, up_to):
+        async for batch in _read(wire, _Reading(wire, stream, up_to, headers), filters, after):
             yield batch
     finally:
         await wire.close()
 
 
-async def _read(
-    wire: _Wire, stream: str, filters: list[str], after: int, up_to: int | None
-) -> AsyncIterator[list[Message]]:
-    reading = _Reading(wire, stream, up_to)
+async def _read(wire: _Wire, reading: _Reading, filters: list[str], after: int) -> AsyncIterator[list[Message]]:
     reading.create(filters, after)
     rest = b""
     while not reading.ended:
@@ -117,8 +116,9 @@ async def _read(
 class _Reading:
     """One consumer's state: what was asked for and what has come."""
 
-    def __init__(self, wire: _Wire, stream: str, up_to: int | None) -> None:
+    def __init__(self, wire: _Wire, stream: str, up_to: int | None, headers: bool) -> None:
         self.ended = False
+        self._headers = headers
         self._wire, self._stream = wire, stream
         self._end = ANY_SEQUENCE if up_to is None else up_to
         self._name = UUIDv7Source().new()
@@ -149,7 +149,7 @@ class _Reading:
         One loop without calls: this is the time that a bulk read takes.
         """
         found: list[Message] = []
-        find, inbox, delivered, end = data.find, self._inbox, self._delivered, self._end
+        find, inbox, delivered, end, headers = data.find, self._inbox, self._delivered, self._end, self._headers
         position, size, sequence, pending = 0, len(data), 0, ""
         while pending != "0" and sequence < end and (line_end := find(b"\r\n", position)) >= 0:
             words = data[position:line_end].decode().split(" ")
@@ -172,7 +172,8 @@ class _Reading:
                 raise Unavailable("ledger_unavailable", "A bulk read lost messages; read again.")
             sequence = int(place)
             if sequence <= end:
-                found.append(Message(sequence, words[1], data[body:stop], int(time_ns)))
+                kept = data[start:body] if headers else b""
+                found.append(Message(sequence, words[1], data[body:stop], int(time_ns), kept))
         self._wanted -= delivered - self._delivered
         self._delivered = delivered
         self.ended = self.ended or pending == "0" or sequence >= end

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import nats.errors
@@ -18,13 +19,16 @@ from nats.aio.client import Client
 
 from trialbook import subjects
 from trialbook.codec import encode
-from trialbook.envelope import AggregateId, Recorded
+from trialbook.envelope import AggregateId, Event, Recorded
 from trialbook.errors import TimedOut, TooLarge, Unavailable
 from trialbook.log.api import ApiError, call
 from trialbook.log.connect import connect, connected
+from trialbook.log.decisive import read_decisive
+from trialbook.log.purged import AskedFacts, PurgedFacts, ReadStream, read_whole
 from trialbook.log.read import read_facts
 from trialbook.ports import Part, VersionConflict
 from trialbook.streams import FACTS
+from trialbook.vault import KeyRing
 
 __all__ = ["NatsEventLog", "connect"]
 
@@ -56,14 +60,17 @@ class _Append(msgspec.Struct):
 class NatsEventLog:
     """EventLog on the FACTS stream. Call ``start`` before and ``close`` after use."""
 
-    def __init__(self, nc: Client) -> None:
-        self._nc = nc
+    def __init__(self, nc: Client, keys: KeyRing | None = None) -> None:
+        """``keys`` seal and open the facts of data subjects; without them such facts are refused."""
+        self._nc, self._keys = nc, keys
         self._waiting: deque[_Append] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
         self._tries = itertools.count()
+        self.purged: PurgedFacts = AskedFacts(nc)
+        """Where facts are read that were purged from the stream; may be replaced before use."""
 
     async def start(self) -> None:
         """Begin to write."""
@@ -78,7 +85,7 @@ class NatsEventLog:
 
     async def append(self, parts: Sequence[Part]) -> list[int]:
         """See ``EventLog.append``."""
-        messages = [m for part in parts for m in _messages(part)]
+        messages = [m for part in parts for m in _messages(part, await self._sealed(part.events))]
         if len(messages) > MAX_BATCH:
             raise TooLarge("append_too_large", f"At most {MAX_BATCH} facts fit in one append; got {len(messages)}.")
         if len(self._waiting) >= MAX_WAITING:
@@ -88,9 +95,33 @@ class NatsEventLog:
         self._wake.set()
         return await append.done
 
+    async def _sealed(self, events: Sequence[Event]) -> Sequence[Event]:
+        if not any(event.datakey for event in events):
+            return events
+        if self._keys is None:
+            raise Unavailable("vault_not_configured", "This service has no keys of data subjects; nothing was stored.")
+        return [await self._keys.sealed(event) for event in events]
+
     async def read(self, aggregate: AggregateId, after: int = 0) -> list[Recorded]:
         """See ``EventLog.read``."""
+        return await self._opened(await self._whole(aggregate, after, self._facts))
+
+    async def _opened(self, records: list[Recorded]) -> list[Recorded]:
+        keys = self._keys
+        if keys is None or not any(r.event.datakey for r in records):
+            return records
+        await asyncio.gather(*(keys.ensure_key(key) for key in {r.event.datakey for r in records}))
+        return [Recorded(sequence=r.sequence, event=keys.open(r.event)) for r in records]
+
+    async def read_decisive(self, aggregate: AggregateId, after: int = 0) -> list[Recorded]:
+        """Like ``read`` without the bulk of what only records something; see ``log.decisive``."""
+        return await self._opened(await self._whole(aggregate, after, partial(read_decisive, self._nc)))
+
+    async def _facts(self, aggregate: AggregateId, after: int) -> list[Recorded]:
         return await read_facts(self._nc, subjects.aggregate_facts(aggregate), after)
+
+    async def _whole(self, aggregate: AggregateId, after: int, read: ReadStream) -> list[Recorded]:
+        return await read_whole(self._nc, self.purged, aggregate, after, read)
 
     async def last_sequence(self) -> int:
         """See ``EventLog.last_sequence``."""
@@ -204,9 +235,10 @@ class NatsEventLog:
         return int(answer["seq"])
 
 
-def _messages(part: Part) -> list[_Message]:
+def _messages(part: Part, events: Sequence[Event]) -> list[_Message]:
+    """``events`` are those of the part as they are to be stored."""
     messages: list[_Message] = []
-    for event, route in zip(part.events, part.routes, strict=True):
+    for event, route in zip(events, part.routes, strict=True):
         subject = subjects.fact(part.aggregate, event.type, route)
         messages.append(_Message(subject, encode(event), {"Nats-Msg-Id": event.id}))
     if messages:

@@ -17,6 +17,8 @@ NO_ROOM = 10047
 LEAST_BYTES = 64 * 1024**2
 OPERATORS = ("num_replicas", "max_age", "max_bytes", "duplicate_window", "placement")
 """What an operator may change on a living stream; it stays as it is."""
+GROWN = ("deny_purge", "first_seq", "metadata")
+"""What a living stream has for good, or what is recorded in it; it stays as it is, too."""
 
 
 async def ensure_streams(nc: Client, limits: Limits | None = None) -> None:
@@ -33,7 +35,7 @@ async def ensure_streams(nc: Client, limits: Limits | None = None) -> None:
                 raise
             await _create(nc, name, wanted)
             continue
-        kept = {key: present[key] for key in OPERATORS if key in present}
+        kept = {key: present[key] for key in (*OPERATORS, *GROWN) if key in present}
         if _differs(wanted | kept, present):
             await call(nc, f"STREAM.UPDATE.{name}", wanted | kept)
 

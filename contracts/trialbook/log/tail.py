@@ -35,12 +35,16 @@ CHECK_S = 0.5
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message; ``time_ns`` is when the server stored it (Unix nanoseconds)."""
+    """A stored message; ``time_ns`` is when the server stored it (Unix nanoseconds).
+
+    ``headers`` are its raw headers, of a reader that was asked for them.
+    """
 
     sequence: int
     subject: str
     data: bytes
     time_ns: int
+    headers: bytes = b""
 
 
 class Tail:

@@ -25,6 +25,7 @@ from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.pump import Pump
 from trialbook_projector.questions import Questions
 from trialbook_projector.rebuild import Order, Rebuilder, Report
+from trialbook_projector.seal import Sealer
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import schema
 from trialbook_projector.tables.store import usable_path
@@ -62,17 +63,19 @@ class Projector:
             await self._keys.start()
             self._live = Live(await asyncio.to_thread(Tables, path, self._settings, opener(self._keys)), self._keys)
             try:
-                self._pump = Pump(nc, self._live)
                 answering = Answering(nc, self._live, self._settings, self.health)
+                self._pump = Pump(nc, self._live, answering.segments.storage)
+                sealer = Sealer(nc, self._live, answering.segments, self._settings)
                 rebuilder = Rebuilder(nc, self._live, self._settings)
 
                 async def rebuild(order: Order) -> Report:
                     return await rebuilder.rebuild(check=order.check)
 
-                self._questions.open(answering, rebuild)
+                self._questions.open(answering, rebuild, sealer.seal)
                 self._direct = Direct(nc, answering)
                 async with asyncio.TaskGroup() as group:
                     self._tasks = [group.create_task(self._pump.run()), group.create_task(self._report())]
+                    self._tasks.append(group.create_task(sealer.schedule()))
                     yield
                     self._cancel()
             finally:

@@ -12,6 +12,8 @@ import msgspec
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.ledger.reader import read_ledger
+from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.api import call
 from trialbook.log.bulk import read_stream
 from trialbook.log.tail import Message, Tail
@@ -44,23 +46,25 @@ async def first_signal(nc: Client) -> int:
     return max(1, int((await call(nc, f"STREAM.INFO.{SIGNALS}"))["state"]["first_seq"]))
 
 
-async def build(nc: Client, url: str, path: Path, limits: Limits, to: Positions, keys: KeyRing) -> None:
+async def build(
+    nc: Client, url: str, path: Path, limits: Limits, to: Positions, keys: KeyRing, storage: SegmentStorage
+) -> None:
     """Bring the file at ``path`` (new, or a part of the way) up to ``to`` and close it.
 
     For a process of its own: it switches the search for garbage cycles off, which would take half of the time.
     """
     gc.disable()
     store = await asyncio.to_thread(open_store, path, msgspec.structs.replace(limits, threads=1))
-    read = partial(_bulk, url) if url.startswith("nats://") else partial(_tail, nc)
+    read = partial(_bulk, nc, url, storage) if url.startswith("nats://") else partial(_tail, nc, storage)
     try:
         await _apply(Writer(store, CAPACITY, opener(keys)), to, read, keys)
     finally:
         await asyncio.to_thread(store.close)
 
 
-async def catch_up(nc: Client, writer: Writer, to: Positions, keys: KeyRing | None) -> None:
+async def catch_up(nc: Client, writer: Writer, to: Positions, keys: KeyRing | None, storage: SegmentStorage) -> None:
     """Apply what lies between the writer's positions and ``to``; signals that have expired are skipped."""
-    await _apply(writer, to, partial(_tail, nc), keys)
+    await _apply(writer, to, partial(_tail, nc, storage), keys)
 
 
 async def _apply(writer: Writer, to: Positions, read: Read, keys: KeyRing | None) -> None:
@@ -103,11 +107,23 @@ async def _with_keys(batches: AsyncIterator[list[Message]], keys: KeyRing | None
         yield batch
 
 
-def _bulk(url: str, stream: str, subject: str, after: int, end: int) -> AsyncIterator[list[Message]]:
+def _bulk(
+    nc: Client, url: str, storage: SegmentStorage, stream: str, subject: str, after: int, end: int
+) -> AsyncIterator[list[Message]]:
+    if stream == FACTS:
+        return read_ledger(nc, url, storage, after, end)
     return read_stream(url, stream, [subject], after, end)
 
 
-async def _tail(nc: Client, stream: str, subject: str, after: int, end: int) -> AsyncIterator[list[Message]]:
+def _tail(
+    nc: Client, storage: SegmentStorage, stream: str, subject: str, after: int, end: int
+) -> AsyncIterator[list[Message]]:
+    if stream == FACTS:
+        return read_ledger(nc, "", storage, after, end)
+    return _follow_tail(nc, stream, subject, after, end)
+
+
+async def _follow_tail(nc: Client, stream: str, subject: str, after: int, end: int) -> AsyncIterator[list[Message]]:
     async with Tail(nc, stream, [subject], after) as tail:
         while tail.position < end:
             got = await tail.next(max_messages=FACTS_PER_BATCH, timeout_s=IDLE_S)

@@ -18,6 +18,7 @@ from trialbook_projector.build import build
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Rebuilder, Report
+from trialbook_projector.segments_store import open_storage
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.store import Positions, current_path
 
@@ -60,8 +61,9 @@ async def _rebuild_here(nc: Client, settings: Settings, *, check: bool) -> Repor
 async def build_file(settings: Settings, path: str, facts: int, signals: int) -> None:
     """Build one file from the streams up to the given positions."""
     nc = await connect(settings.nats_url, name="projector-build")
+    storage = open_storage(settings.segments, settings.environment)
     keys = KeyRing(nc, master_key(settings.environment))
     try:
-        await build(nc, settings.nats_url, Path(path), settings.duckdb, Positions(facts, signals), keys)
+        await build(nc, settings.nats_url, Path(path), settings.duckdb, Positions(facts, signals), keys, storage)
     finally:
         await nc.close()

@@ -14,9 +14,11 @@ from nats.aio.client import Client
 
 from trialbook import subjects
 from trialbook.errors import Unavailable
+from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
 from trialbook_projector.live import Live
+from trialbook_projector.segments_first import SegmentsFirst
 
 log = logging.getLogger(__name__)
 FACTS_PER_BATCH = 5000
@@ -57,8 +59,9 @@ class _Waiting:
 class Pump:
     """Reads both streams from the positions of the tables."""
 
-    def __init__(self, nc: Client, live: Live) -> None:
+    def __init__(self, nc: Client, live: Live, storage: SegmentStorage) -> None:
         self._nc, self._live = nc, live
+        self._sealed = SegmentsFirst(nc, storage)
         self._tails: dict[str, Tail] = {}
         self._waiting = {FACTS: _Waiting(FACTS_PER_BATCH), SIGNALS: _Waiting(SIGNALS_PER_BATCH)}
         self._arrived = asyncio.Event()
@@ -69,10 +72,13 @@ class Pump:
         for stream in (FACTS, SIGNALS):
             tail = self._tails.get(stream)
             waiting[stream] = tail.pending if tail else 0
-        return waiting[FACTS], waiting[SIGNALS]
+        return waiting[FACTS] + self._sealed.left, waiting[SIGNALS]
 
     async def run(self) -> None:
         """Until cancelled. Raises what makes going on senseless (disk full, file broken)."""
+        async for batch in self._sealed.batches(self._live.watermarks.positions.facts, FACTS_PER_BATCH):
+            await self._have_keys(batch)
+            await asyncio.shield(self._live.apply(batch, []))
         positions = self._live.watermarks.positions
         async with (
             Tail(self._nc, FACTS, [subjects.FACTS_ALL], positions.facts) as facts,
@@ -87,8 +93,10 @@ class Pump:
     async def _read(self, tail: Tail, stream: str) -> None:
         waiting = self._waiting[stream]
         while True:
+            after = tail.position
             batch = await tail.next(max_messages=waiting.at_most)
             if stream == FACTS:
+                await self._sealed.check(after, batch)
                 await self._have_keys(batch)
                 self._live.head.fold(batch)
             await waiting.put(batch)

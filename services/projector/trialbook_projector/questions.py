@@ -21,6 +21,7 @@ from trialbook import subjects
 from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid
 from trialbook.queries import QUERIES, Query, RunGet, RunLogs
+from trialbook_projector import seal
 from trialbook_projector.answer import MAX_OPEN, Answering, Reply, decode
 from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.rebuild import Order, Report
@@ -30,13 +31,14 @@ DIRECT_GROUP = "projector-direct"
 """Another one: the server gives a message once to each group, however the subjects of its members overlap."""
 DIRECT = frozenset({RunGet.NAME, RunLogs.NAME})
 """Names that ``direct`` answers with nats-py, because their share and their cost make FastStream's part matter."""
-SERVED = frozenset({*QUERIES, subjects.REBUILD} - DIRECT)
+SERVED = frozenset({*QUERIES, subjects.REBUILD, subjects.SEAL} - DIRECT)
 """Names that FastStream answers."""
 WORKERS = 2 * MAX_OPEN
 """More than may be open, so that who asks too much is refused instead of waiting unheard; tasks are made on demand."""
 JSON = "application/json"
 
 Control = Callable[[Order], Awaitable[Report]]
+Seal = Callable[[seal.Order], Awaitable[seal.Report]]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -78,15 +80,20 @@ class Questions:
         self._subscribers: list[ConcurrentCoreSubscriber] = []
         self._answering: Answering | None = None
         self._control: Control | None = None
-        for name in sorted(SERVED - {subjects.REBUILD}):
+        self._seal: Seal | None = None
+        for name in sorted(SERVED - {subjects.REBUILD, subjects.SEAL}):
             self._subscribers.append(declare(router, name, QUERIES[name], self._answer, _query_of(name)))
         for name in sorted(DIRECT):
             declare(self.direct, name, QUERIES[name], self._answer, _query_of(name), DIRECT_GROUP)
-        self._subscribers.append(declare(router, subjects.REBUILD, Order, self._rebuild, _order_of))
+        self._subscribers.append(
+            declare(router, subjects.REBUILD, Order, self._rebuild, _control_of(subjects.REBUILD, Order))
+        )
+        sealed = _control_of(subjects.SEAL, seal.Order)
+        self._subscribers.append(declare(router, subjects.SEAL, seal.Order, self._sealed, sealed))
 
-    def open(self, answering: Answering, control: Control) -> None:
-        """Say who answers; before the broker starts."""
-        self._answering, self._control = answering, control
+    def open(self, answering: Answering, control: Control, sealing: Seal | None = None) -> None:
+        """Say who answers; before the broker starts. Without ``sealing`` nothing can be sealed."""
+        self._answering, self._control, self._seal = answering, control, sealing
 
     async def finish(self, timeout_s: float) -> None:
         """Take no more questions and answer those that are here, for at most ``timeout_s`` seconds."""
@@ -104,6 +111,10 @@ class Questions:
     async def _rebuild(self, asked: Asked) -> Reply:
         assert self._control is not None, "open() comes before the broker's start"
         return await self.answering.control(self._control(asked.body))
+
+    async def _sealed(self, asked: Asked) -> Reply:
+        assert self._seal is not None, "open() comes before the broker's start"
+        return await self.answering.control(self._seal(asked.body))
 
 
 class _Gate(BaseMiddleware[Any, Any]):
@@ -150,14 +161,17 @@ def _query_of(name: str) -> Callable[[NatsMessage], Awaitable[Asked]]:
     return decoder
 
 
-async def _order_of(message: NatsMessage) -> Asked:
-    workspace = message.path["workspace"]
-    if workspace != EVERYWHERE:
-        raise Invalid("unknown_query", f"{subjects.REBUILD} is asked across workspaces only.")
-    try:
-        return Asked(workspace, msgspec.json.decode(message.body or b"{}", type=Order))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Invalid("invalid_query", f"{subjects.REBUILD} cannot be read: {error}") from None
+def _control_of(name: str, order: type[msgspec.Struct]) -> Callable[[NatsMessage], Awaitable[Asked]]:
+    async def decoder(message: NatsMessage) -> Asked:
+        workspace = message.path["workspace"]
+        if workspace != EVERYWHERE:
+            raise Invalid("unknown_query", f"{name} is asked across workspaces only.")
+        try:
+            return Asked(workspace, msgspec.json.decode(message.body or b"{}", type=order))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise Invalid("invalid_query", f"{name} cannot be read: {error}") from None
+
+    return decoder
 
 
 async def _finish(subscriber: ConcurrentCoreSubscriber, timeout_s: float) -> None:

@@ -23,6 +23,7 @@ from nats.aio.client import Client
 from trialbook.errors import Conflict, Unavailable
 from trialbook_projector import build
 from trialbook_projector.live import Live, Tables, opener
+from trialbook_projector.segments_store import open_storage
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import hashes, schema
 from trialbook_projector.tables.hashes import TableHash
@@ -128,10 +129,11 @@ class Rebuilder:
         new.writer.commit()
 
     async def _swap(self, tables: Tables) -> None:
-        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys)
+        storage = open_storage(self._settings.segments, self._settings.environment)
+        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
         async with self._live.writing:
             held = time.monotonic()
-            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys)
+            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
             make_current(tables.store.path)
             old = self._live.replace(tables)
             log.info("swapped file=%s writer_held_ms=%.0f", tables.store.path.name, (time.monotonic() - held) * 1000)

@@ -38,6 +38,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     """The environment these settings were read from, for the process that builds tables anew."""
 
+    segments_url: str = ""
+    """Where sealed facts are: a folder or ``s3://bucket/folder``; empty: ``segments`` in the data directory."""
+    seal_after_days: int = 0
+    """Facts older than this are sealed and purged by themselves; 0: never."""
+
+    @property
+    def segments(self) -> str:
+        """Where sealed facts are."""
+        return self.segments_url or str(self.data_dir / "segments")
+
     @property
     def folder(self) -> Path:
         """Where the database files are."""
@@ -74,6 +84,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         log_level=environment.get("TRIALBOOK_LOG_LEVEL") or base.log_level,
         duckdb=limits,
         environment=dict(environment),
+        segments_url=environment.get("TRIALBOOK_SEGMENTS_URL", ""),
+        seal_after_days=_number(environment, "TRIALBOOK_SEAL_AFTER_DAYS", base.seal_after_days, least=0),
         reader_threads=_number(environment, "TRIALBOOK_PROJECTOR_READERS", base.reader_threads),
         metrics_port=_number(environment, "TRIALBOOK_PROJECTOR_METRICS_PORT", base.metrics_port, least=0),
         traces=_traces(environment),

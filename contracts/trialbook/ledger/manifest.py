@@ -1,0 +1,92 @@
+"""What a set of segments is: which streams, from where to where, with the digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from trialbook.errors import Invalid
+from trialbook.ledger.segments import Damaged, Segment
+from trialbook.ledger.storage import SegmentStorage
+
+FORMAT = 1
+EXPORT = "manifest.json"
+
+
+class Part(msgspec.Struct, kw_only=True):
+    """One stream: everything from ``first`` to ``last`` that was there, as far as the filters let it through."""
+
+    first: int
+    last: int
+    segments: list[Segment] = []
+
+    @property
+    def reached(self) -> int:
+        """The last sequence that has been written."""
+        return self.segments[-1].last if self.segments else self.first - 1
+
+
+class StoredBlob(msgspec.Struct, frozen=True, kw_only=True):
+    """A blob in the file ``blobs/<sha256>``; size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """``kind``: an export, or what was sealed. ``origin`` names the ledger (that of its checkpoints).
+
+    ``workspace`` not empty: only this workspace's messages are in it, so it proves itself but is no ledger.
+    """
+
+    format: int = FORMAT
+    kind: Literal["export", "seal"]
+    origin: str
+    created_at: str
+    complete: bool = False
+    workspace: str = ""
+    formats: list[str] = []
+    streams: dict[str, Part] = {}
+    blobs: list[StoredBlob] | None = None
+    """None: blobs were left out."""
+    files: dict[str, str] = {}
+    """Other files and their sha256."""
+
+
+def encode(manifest: Manifest) -> bytes:
+    """As a file for people, too."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+
+
+def decode(content: bytes, name: str = EXPORT) -> Manifest:
+    """Raises ``Damaged`` for what is no manifest and ``Invalid`` (``unknown_format``) for one of a later release."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{name} cannot be read: {error}") from error
+    if manifest.format != FORMAT:
+        raise Invalid(
+            "unknown_format", f"{name} has format {manifest.format}; this release reads {FORMAT}. Use a newer one."
+        )
+    return manifest
+
+
+def sealed_name(last: int) -> str:
+    """Where the manifest of what is sealed up to ``last`` is: every boundary has its own, none is overwritten."""
+    return f"sealed/manifest-{last:020d}.json"
+
+
+def segment_name(folder: str, first: int, last: int) -> str:
+    """``<folder>/<first>-<last>.ndjson.gz``, sorted by name as by sequence."""
+    return f"{folder}/{first:020d}-{last:020d}.ndjson.gz"
+
+
+async def load_sealed(storage: SegmentStorage, last: int, sha256: str) -> Manifest:
+    """The manifest of a boundary. Raises ``Damaged`` unless it is the one that was recorded."""
+    name = sealed_name(last)
+    content = await storage.get(name)
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256:
+        raise Damaged(f"{name} has the sha256 {digest}; the ledger recorded {sha256}")
+    return decode(content, name)

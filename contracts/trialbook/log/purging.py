@@ -1,0 +1,68 @@
+"""Move the boundary of what is sealed, and purge what is below it. Only for the one who has sealed it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from nats.aio.client import Client
+
+from trialbook import subjects
+from trialbook.errors import Conflict
+from trialbook.log.api import call
+from trialbook.log.purged import CREATIONS, SEALED_MANIFEST, SEALED_TO, Boundary, boundary, boundary_of, purged_names
+from trialbook.log.read import READ_TIMEOUT_S
+from trialbook.streams import FACTS
+
+PURGED_TO = "trialbook.purged_to"
+STEP = 200_000
+"""Sequences that one request purges: the server holds writers back while it works."""
+GRACE_S = READ_TIMEOUT_S + 1
+"""Between the creations and the rest: no request that saw a creation is still being answered then."""
+PURGE_TIMEOUT_S = 60.0
+
+
+async def record(nc: Client, values: dict[str, str]) -> None:
+    """Set members of the metadata of FACTS."""
+    config: dict[str, Any] = (await call(nc, f"STREAM.INFO.{FACTS}"))["config"]
+    config["metadata"] = (config.get("metadata") or {}) | values
+    await call(nc, f"STREAM.UPDATE.{FACTS}", config)
+
+
+async def record_boundary(nc: Client, known: Boundary) -> None:
+    """Say that facts up to a boundary are in segments. From then on they may be purged."""
+    await record(nc, {SEALED_TO: str(known.sequence), SEALED_MANIFEST: known.manifest})
+    if await boundary(nc) != known:
+        raise Conflict("boundary_not_recorded", "Somebody else changed the stream of facts; seal again.")
+
+
+async def may_purge(nc: Client) -> bool:
+    """Whether the stream of facts can be purged at all: those of early releases refuse it for ever."""
+    return not (await call(nc, f"STREAM.INFO.{FACTS}"))["config"].get("deny_purge", False)
+
+
+async def purge(nc: Client, kind: str = "run", grace_s: float = GRACE_S) -> int:
+    """Purge what is sealed, but for the facts that stay; returns how many facts went. May be repeated and resumed."""
+    info = await call(nc, f"STREAM.INFO.{FACTS}")
+    up_to = boundary_of(info).sequence
+    done = int((info["config"].get("metadata") or {}).get(PURGED_TO, 0))
+    if done >= up_to:
+        return 0
+    names = purged_names(kind)
+    creations = [name for name in names if name in CREATIONS[kind]]
+    purged = await _purge_names(nc, kind, creations, done, up_to)
+    await asyncio.sleep(grace_s)
+    purged += await _purge_names(nc, kind, names[len(creations) :], done, up_to)
+    await record(nc, {PURGED_TO: str(up_to)})
+    return purged
+
+
+async def _purge_names(nc: Client, kind: str, names: list[str], done: int, up_to: int) -> int:
+    purged = 0
+    for step in range(done + STEP, up_to + STEP, STEP):
+        if (await boundary(nc)).sequence < up_to:
+            raise Conflict("boundary_moved", "The record of what is sealed was changed; nothing more was purged.")
+        for filter_ in (f for name in names for f in subjects.facts_named(kind, name)):
+            request = {"filter": filter_, "seq": min(step, up_to) + 1}
+            purged += int((await call(nc, f"STREAM.PURGE.{FACTS}", request, PURGE_TIMEOUT_S))["purged"])
+    return purged
