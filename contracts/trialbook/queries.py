@@ -7,15 +7,21 @@ by the projector: 1 to 1000 rows.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from trialbook.envelope import OptionalRaw, Recorded
-from trialbook.proofs import LEDGER_QUERIES
-from trialbook.query import Query as Query
 
 PAGE_LIMIT = 1000
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of all queries; ``NAME`` is the last token(s) of the subject."""
+
+    NAME: ClassVar[str]
+    at_least: int = 0
+    at_least_signals: int = 0
 
 
 class Dated(Query, frozen=True, kw_only=True):
@@ -280,7 +286,6 @@ QUERIES: dict[str, type[Query]] = {
         Health,
         LedgerFacts,
         LedgerSegments,
-        *LEDGER_QUERIES,
     )
 }
 
