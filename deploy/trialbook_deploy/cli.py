@@ -15,7 +15,7 @@ from trialbook_deploy.errors import DeployError
 # that of --help.
 COMMANDS = (
     "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "erase", "nats",
-    "asyncapi", "llm-mock",
+    "asyncapi", "llm-mock", "marketplace",
 )  # fmt: skip
 
 HELP = """Run experiments and keep their record.

@@ -51,9 +51,22 @@ def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
         extra.setdefault("retry_after_s", wait)
     if isinstance(members.get("code"), str):
         return class_(members["code"], str(members.get("detail", "")), **_safe(extra))
+    if "detail" in members:  # the shape of the dialects whose originals know no codes
+        return class_(f"http_{status}", _told(members["detail"]), **_safe(extra))
     text = body[:_SHOWN].decode(errors="replace").strip()
     detail = f"The server answered {status} without a problem document: {text or '(empty)'}"
     return class_(f"http_{status}", detail, **_safe(extra))
+
+
+def _told(detail: Any) -> str:
+    """A text, or a list of faults as ``where: what``."""
+    if not isinstance(detail, list):
+        return str(detail)
+    faults = [fault if isinstance(fault, dict) else {"msg": fault} for fault in detail]
+    return "; ".join(
+        ": ".join(part for part in (".".join(map(str, fault.get("loc", []))), str(fault.get("msg", ""))) if part)
+        for fault in faults
+    )
 
 
 def _members(body: bytes) -> dict[str, Any]:
