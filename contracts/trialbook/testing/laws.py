@@ -7,12 +7,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from trialbook.clock import SystemClock
-from trialbook.codec import event_of
+from trialbook.codec import event_of, route_of
+from trialbook.domain import run
 from trialbook.domain.names import Claimed
 from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.errors import NotFound, TooLarge
@@ -20,6 +21,14 @@ from trialbook.ids import UUIDv7Source
 from trialbook.ports import BlobStore, EventLog, Part, VersionConflict
 
 IDS = UUIDv7Source()
+Seal = Callable[[int], Awaitable[None]]
+_AGAIN = run.events.Queued(ticket="2", reason="retry", pool="default", priority="normal")
+_HISTORY: tuple[tuple[run.RunEvent, ...], ...] = (
+    (run.events.Submitted(spec=run.RunSpec(workload="noop"), ticket="1"),),
+    (run.events.Started(attempt=1, runner="r", isolation="process"),),
+    (run.events.StepStarted(attempt=1, step="s"), run.events.StepCompleted(attempt=1, step="s", result=1)),
+    (run.events.Failed(attempt=1, error={"code": "exception", "detail": "no"}, signal_sequence=0),),
+)
 
 
 def an_aggregate(workspace: str = "main") -> AggregateId:
@@ -107,6 +116,69 @@ class EventLogLaws:
         with contextlib.suppress(VersionConflict):  # allowed: the caller reloads and finds its events there
             assert await log.append([part]) == first
         assert len(await log.read(part.aggregate)) == 2
+
+
+class SealedLogLaws:
+    """Provide ``log``, an empty EventLog, and ``seal``, which seals facts up to a sequence and purges what may go."""
+
+    async def a_finished_run(self, log: EventLog) -> list[Part]:
+        """The parts of a run's history, appended: submitted, started, a step, completed."""
+        aggregate, end = AggregateId("main", "run", IDS.new()), 0
+        parts: list[Part] = []
+        for facts in _HISTORY:
+            events = [event_of(aggregate, fact, Metadata(source="test"), IDS, SystemClock()) for fact in facts]
+            parts.append(
+                Part(aggregate=aggregate, expected=end, events=events, routes=[route_of(fact) for fact in facts])
+            )
+            [end] = await log.append(parts[-1:])
+        return parts
+
+    async def test_a_sealed_history_is_read_whole(self, log: EventLog, seal: Seal) -> None:
+        parts, others = await self.a_finished_run(log), await self.a_finished_run(log)
+        before = await log.read(parts[0].aggregate), await log.read(others[0].aggregate)
+        await seal(await log.last_sequence())
+        assert (await log.read(parts[0].aggregate), await log.read(others[0].aggregate)) == before
+
+    async def test_any_rest_of_a_sealed_history_is_read(self, log: EventLog, seal: Seal) -> None:
+        parts = await self.a_finished_run(log)
+        before = await log.read(parts[0].aggregate)
+        await seal(await log.last_sequence())
+        for count, record in enumerate(before, 1):
+            assert await log.read(parts[0].aggregate, after=record.sequence) == before[count:]
+
+    async def test_a_history_goes_on_over_the_boundary(self, log: EventLog, seal: Seal) -> None:
+        parts = await self.a_finished_run(log)
+        end = await log.last_sequence()
+        await seal(end)
+        aggregate = parts[0].aggregate
+        again = event_of(aggregate, _AGAIN, Metadata(source="test"), IDS, SystemClock())
+        await log.append([Part(aggregate=aggregate, expected=end, events=[again], routes=[route_of(_AGAIN)])])
+        records = await log.read(aggregate)
+        assert [r.event.id for r in records] == [e.id for part in parts for e in part.events] + [again.id]
+        assert (await log.read(aggregate, after=end)) == records[-1:]
+
+    async def test_a_run_that_ends_above_the_boundary_is_read_whole(self, log: EventLog, seal: Seal) -> None:
+        parts = await self.a_finished_run(log)
+        before = await log.read(parts[0].aggregate)
+        await seal(before[1].sequence)
+        assert await log.read(parts[0].aggregate) == before
+
+    async def test_a_stale_expectation_of_a_sealed_history_conflicts(self, log: EventLog, seal: Seal) -> None:
+        parts = await self.a_finished_run(log)
+        aggregate = parts[0].aggregate
+        stale = [0, *(record.sequence for record in (await log.read(aggregate))[:-1])]
+        await seal(await log.last_sequence())
+        for expected in stale:
+            event = event_of(aggregate, _AGAIN, Metadata(source="test"), IDS, SystemClock())
+            with pytest.raises(VersionConflict):
+                await log.append([Part(aggregate=aggregate, expected=expected, events=[event], routes=[("p", "n")])])
+
+    async def test_a_sealed_run_is_not_created_again(self, log: EventLog, seal: Seal) -> None:
+        parts = await self.a_finished_run(log)
+        await seal(await log.last_sequence())
+        event = event_of(parts[0].aggregate, _HISTORY[0][0], Metadata(source="test"), IDS, SystemClock())
+        with pytest.raises(VersionConflict):
+            await log.append([Part(aggregate=parts[0].aggregate, expected=0, events=[event], routes=[("p", "n")])])
 
 
 async def chunks_of(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
