@@ -99,12 +99,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: ``subject`` is what the id means (run, dataset, ..., request or fact)."""
+    """What was found: ``subject`` is what the id means (run, dataset, ..., request or fact); ``started_at`` is the time
+    of its first fact.
+    """
 
     subject: str
     id: str
     name: str
     workspace: str
+    started_at: str | None
     facts: list[Told]
     related: list[Related]
     next_cursor: str | None = None

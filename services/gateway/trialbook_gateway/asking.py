@@ -9,7 +9,7 @@ from trialbook import subjects
 from trialbook.asking import NatsAsk
 from trialbook.errors import Invalid, NotFound
 from trialbook.log.api import ApiError, call
-from trialbook.queries import Answer, Dated, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows
+from trialbook.queries import Answer, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows, moments
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
 
@@ -69,8 +69,9 @@ class CheckedAsk(NatsAsk):
 
     async def _check(self, query: Query) -> None:
         await self.must_exist(query.at_least)
-        if isinstance(query, Dated) and is_sequence(query.as_of):
-            await self.must_exist(sequence_of(query.as_of))
+        for moment in moments(query):
+            if is_sequence(moment):
+                await self.must_exist(sequence_of(moment))
         if query.at_least_signals > self._signals:
             self._signals = await self._reached(SIGNALS, query.at_least_signals)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from trialbook.domain.versioned import Version
+from trialbook.history import Changes, Difference
 from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
 from trialbook.queries import ItemView, LogPage, Page, SqlResult
@@ -16,6 +17,7 @@ from trialbook_gateway.api import (
     analysis,
     asyncapi,
     catalog,
+    diff,
     erasures,
     events,
     files,
@@ -27,18 +29,22 @@ from trialbook_gateway.api import (
     run_commands,
     run_parts,
     runs,
+    trail,
     workspaces,
 )
 from trialbook_gateway.api.versioned import versioned_router
 from trialbook_gateway.schemas.items import ItemCreate, SqlIn, VersionCreate, WorkspaceCreate, WorkspaceRename
 from trialbook_gateway.schemas.runs import CancelIn, RunCreate
+from trialbook_gateway.trail.story import Story
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router, asyncapi.router, llm.router, replays.router, erasures.router,
+    events.router, asyncapi.router, llm.router, replays.router, diff.router,
+    trail.router, erasures.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
+    Difference, Changes, Story,
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage, erasures.ErasureView,

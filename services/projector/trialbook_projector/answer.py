@@ -19,8 +19,6 @@ from trialbook.queries import (
     QUERIES,
     Answer,
     Dated,
-    DiffOne,
-    DiffWorkspace,
     EventLines,
     Health,
     LedgerFacts,
@@ -33,6 +31,7 @@ from trialbook.queries import (
     RunMetrics,
     RunRows,
     Sql,
+    moments,
 )  # fmt: skip
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
@@ -134,7 +133,7 @@ class Answering:
             if (reply := self.from_memory(workspace, query)) is not None:
                 return reply
         facts, signals = await self._wanted(workspace, query)
-        for moment in _moments(query):
+        for moment in moments(query):
             facts = max(facts, await self._looked_back_to(moment))
         if not marks.reached(facts, signals):
             await self._wait(marks, facts, signals)
@@ -238,13 +237,6 @@ class Answering:
         positions = self._live.watermarks.positions
         error = {"kind": refusal.kind, "code": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, error=error)))
-
-
-def _moments(query: Query) -> tuple[str, ...]:
-    """The moments that a question names; empty: now."""
-    if isinstance(query, DiffOne | DiffWorkspace):
-        return query.since, query.until
-    return (query.as_of,) if isinstance(query, Dated) and query.as_of else ()
 
 
 def _newest(query: Query, workspace: str) -> TypeGuard[RunGet]:

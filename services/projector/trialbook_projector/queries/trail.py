@@ -12,6 +12,7 @@ from trialbook_projector.queries import facts, items
 from trialbook_projector.queries.reading import Reading, page_limit, small
 from trialbook_projector.tables import find
 from trialbook_projector.tables.cache import ItemEntry, RunEntry
+from trialbook_projector.times import text_or_none
 
 MAX_RELATED = 200
 MAX_DIGESTS = 64
@@ -35,6 +36,8 @@ def trail(reading: Reading, query: AuditTrail) -> Trail:
     limit = page_limit(query.limit)
     conditions, params = _about(kind, id_)
     reading.scope(conditions, params)
+    first = f"SELECT epoch_us(min_by(time, sequence)) FROM book.facts WHERE {' AND '.join(conditions)}"  # noqa: S608 -- constants
+    started_us = reading.rows(first, params)[0][0]
     conditions += ["sequence > ?", "sequence <= ?"]
     params += [small(query.after, "after"), facts.end_of(reading, 0)]
     sql = (
@@ -45,7 +48,7 @@ def trail(reading: Reading, query: AuditTrail) -> Trail:
     more, rows = len(rows) > limit, rows[:limit]
     name, related = _related(reading, kind, id_)
     return Trail(
-        subject=kind, id=id_, name=name, workspace=reading.workspace,
+        subject=kind, id=id_, name=name, workspace=reading.workspace, started_at=text_or_none(started_us),
         facts=[Told(sequence=row[0], event=facts.event_of(row)) for row in rows],
         related=related[:MAX_RELATED], next_cursor=str(rows[-1][0]) if more else None,
     )  # fmt: skip
