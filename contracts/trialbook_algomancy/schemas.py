@@ -72,6 +72,8 @@ class Schema(Struct, frozen=True):
             raise ValueError(f"schema {self.file_name!r}: unknown extension {self.extension!r}")
         if bool(self.columns) == bool(self.groups):
             raise ValueError(f"schema {self.file_name!r}: give either columns or groups")
+        if len(self.separator) != 1:
+            raise ValueError(f"schema {self.file_name!r}: the separator is one character")
         if self.groups and self.extension == "csv":
             raise ValueError(f"schema {self.file_name!r}: a csv file holds one table")
         if self.groups and self.extension == "json" and sum(not group.source_path for group in self.groups) != 1:

@@ -1,0 +1,125 @@
+"""Tables from xlsx: the values of cells, never their formulas."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile, ZipFile
+
+import openpyxl
+
+from trialbook_algomancy.data_errors import Unreadable
+from trialbook_algomancy.etl.source import Content, Extracted, Limits, check_size, headings
+from trialbook_algomancy.schemas import Schema
+
+_BROKEN = (
+    ArithmeticError, AssertionError, AttributeError, BadZipFile, EOFError, LookupError, OSError, ParseError,
+    RuntimeError, TypeError, ValueError, zlib.error,
+)  # fmt: skip
+"""What zipfile and openpyxl raise for files that are not what they claim to be."""
+_PARTS = 10_000
+_IGNORED = ("xl/media/", "xl/embeddings/", "customXml/")
+_EXACT = 2**53
+
+
+def read_xlsx(content: Content, schema: Schema, limits: Limits) -> dict[str, Extracted]:
+    """The tables of the schema; the first row of a sheet is its header.
+
+    Raises ``Unreadable`` with the reader's text, also for a missing sheet and for files beyond the limits.
+    """
+    source = content if isinstance(content, Path) else io.BytesIO(content)
+    try:
+        _check_parts(source, limits)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that hold no values
+            return _tables(source, schema, limits)
+    except _BROKEN as error:
+        raise Unreadable(f"{schema.file_name}.xlsx cannot be read: {error}") from None
+
+
+def _check_parts(source: Path | io.BytesIO, limits: Limits) -> None:
+    """Bound what openpyxl will hold in memory. zipfile never unpacks more of a part than the size it declares."""
+    with ZipFile(source) as archive:
+        parts = [part for part in archive.infolist() if not part.filename.startswith(_IGNORED)]
+        if len(parts) > _PARTS or sum(part.file_size for part in parts) > limits.unpacked_bytes:
+            raise Unreadable(f"the workbook unpacks to more than {limits.unpacked_bytes} bytes or {_PARTS} parts")
+        elements = 0
+        for part in parts:
+            if part.filename.startswith("xl/worksheets/"):
+                continue
+            shared = part.filename.lower().endswith("sharedstrings.xml")
+            if part.file_size > (limits.text_bytes if shared else limits.part_bytes):
+                raise Unreadable(f"{part.filename} of the workbook unpacks to {part.file_size} bytes")
+            elements += 0 if shared else archive.read(part).count(b"<")
+        if elements > limits.elements:
+            raise Unreadable(f"the workbook has {elements} elements beside its cells, at most {limits.elements}")
+
+
+def _tables(source: Path | io.BytesIO, schema: Schema, limits: Limits) -> dict[str, Extracted]:
+    book = openpyxl.load_workbook(source, read_only=True, data_only=True, keep_links=False)
+    try:
+        if not schema.groups:
+            return {schema.file_name: _sheet(_chosen(book, schema.sheet), limits)}
+        return {
+            f"{schema.file_name}.{group.name}": _sheet(_chosen(book, group.name), limits) for group in schema.groups
+        }
+    finally:
+        book.close()
+
+
+def _chosen(book: Any, sheet: str | int) -> Any:
+    sheets = book.worksheets
+    if isinstance(sheet, int):
+        if not 0 <= sheet < len(sheets):
+            raise Unreadable(f"Worksheet index {sheet} is invalid, {len(sheets)} worksheets found")
+        return sheets[sheet]
+    for found in sheets:
+        if found.title == sheet:
+            return found
+    raise Unreadable(f"Worksheet named '{sheet}' not found")
+
+
+def _sheet(sheet: Any, limits: Limits) -> Extracted:
+    rows = list(_rows(sheet, limits))
+    while rows and not rows[-1]:
+        rows.pop()
+    width = max(map(len, rows), default=0)
+    check_size(limits, width, len(rows))
+    if not rows:
+        return Extracted({}, 0)
+    names = headings([*rows[0], *[None] * (width - len(rows[0]))])
+    body = [row if len(row) == width else (*row, *[None] * (width - len(row))) for row in rows[1:]]
+    columns = zip(*body, strict=True) if body else [()] * width
+    return Extracted({name: _cells(cells) for name, cells in zip(names, columns, strict=True)}, len(body))
+
+
+def _rows(sheet: Any, limits: Limits) -> Iterator[tuple[Any, ...]]:
+    """Rows without the empty cells at their ends, from the first that has any."""
+    sheet.reset_dimensions()  # what the file says about its size is not to be trusted
+    started, seen = False, 0
+    for row in sheet.iter_rows(values_only=True):
+        end = len(row)
+        while end and row[end - 1] in {None, ""}:
+            end -= 1
+        seen += max(end, 1)
+        check_size(limits, 1, seen)
+        started = started or end > 0
+        if started:
+            yield row[:end]
+
+
+def _cells(values: Sequence[Any]) -> list[Any]:
+    """The cells of a column; the number 10 is 10, however the file writes it, and an empty text is no value."""
+    kinds = set(map(type, values))
+    if float in kinds:
+        return [int(value) if _is_whole(value) else None if value == "" else value for value in values]
+    return [None if value == "" else value for value in values] if str in kinds else list(values)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) < _EXACT

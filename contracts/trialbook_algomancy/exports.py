@@ -1,0 +1,132 @@
+"""Tables as files for other programs: xlsx and Parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+
+from trialbook_algomancy.data_columns import cells, plain
+
+MAX_SHEET_ROWS = 1_048_576
+MAX_SHEET_COLUMNS = 16_384
+MAX_CELL_CHARS = 32_767
+_SHEET_NAME_CHARS = 31
+_FIRST_YEAR = 1901  # xlsx counts days from 1900, whose February is one day too long there
+_EXACT = 2**53
+_NOT_IN_NAMES = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def xlsx(tables: Mapping[str, pd.DataFrame]) -> bytes:
+    """A workbook with a sheet per table, the column names first.
+
+    Text is text: a cell that begins like a formula is none. Numbers beyond the precision of xlsx, times before 1901 or
+    with an offset, lists and objects are written as text; characters that XML has not become U+FFFD.
+    Raises ``ValueError`` for a table or a text that is larger than xlsx allows.
+    """
+    book = Workbook(write_only=True)
+    for name, title in zip(tables, _titles(tables, _SHEET_NAME_CHARS), strict=True):
+        table = tables[name]
+        if len(table) >= MAX_SHEET_ROWS or len(table.columns) > MAX_SHEET_COLUMNS:
+            raise ValueError(f"table '{name}' is larger than a sheet of xlsx can be")
+        sheet = book.create_sheet(title)
+        sheet.append([_cell(sheet, str(label)) for label in table.columns])
+        for row in zip(*(_values(table.iloc[:, at]) for at in range(len(table.columns))), strict=True):
+            sheet.append([_cell(sheet, value) for value in row])
+    if not tables:
+        book.create_sheet("empty")
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _titles(names: Mapping[str, Any], limit: int) -> Iterator[str]:
+    """Names without the characters that sheets and files cannot have, different also when case is ignored."""
+    seen: set[str] = set()
+    for name in names:
+        base = _NOT_IN_XML.sub("\ufffd", _NOT_IN_NAMES.sub("_", name)).strip("' ") or "_"
+        title, count = base[:limit], 0
+        while title.casefold() in seen:
+            count += 1
+            title = f"{base[: limit - 8]} ({count})"
+        seen.add(title.casefold())
+        yield title
+
+
+def _values(column: pd.Series) -> list[Any]:
+    if column.dtype.kind == "M" and not isinstance(column.dtype, pd.DatetimeTZDtype):
+        texts = cells(column)
+        times = [text and datetime.fromisoformat(text[:26]) for text in texts]
+        return [time if time and time.year >= _FIRST_YEAR else text for time, text in zip(times, texts, strict=True)]
+    return cells(column)
+
+
+def _cell(sheet: Any, value: Any) -> Any:
+    if isinstance(value, str):
+        return _text_cell(sheet, value)
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if isinstance(value, list | dict):
+        return _text_cell(sheet, json.dumps(value, ensure_ascii=False, default=plain))
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return _text_cell(sheet, str(value))
+    return value
+
+
+def _text_cell(sheet: Any, text: str) -> Any:
+    if len(text) > MAX_CELL_CHARS:
+        raise ValueError(f"a text of {len(text)} characters is longer than a cell of xlsx can be ({MAX_CELL_CHARS})")
+    cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub("\ufffd", text))
+    cell.data_type = "s"  # openpyxl makes a formula of a text with "=" in front, an error of "#N/A"
+    cell.quotePrefix = text.startswith(_FORMULA)  # so that it stays text when it is edited, too
+    return cell
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """The table as a Parquet file; columns of mixed cells become JSON texts.
+
+    Raises ``ValueError`` for a column name that the table has twice.
+    """
+    names = [str(label) for label in table.columns]
+    if len(set(names)) != len(names):
+        raise ValueError("two columns of the same name")
+    arrays = [_array(table.iloc[:, at]) for at in range(len(names))]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, names=names), out, compression="zstd")
+    return out.getvalue()
+
+
+def _array(column: pd.Series) -> pa.Array:
+    dtype = column.dtype
+    if isinstance(dtype, pd.StringDtype):
+        return pa.array(cells(column), pa.large_string())
+    if dtype.kind == "O" and not isinstance(dtype, pd.CategoricalDtype):
+        texts = [None if value is None else _json(value) for value in cells(column)]
+        return pa.array(texts, pa.large_string())
+    return pa.array(column, from_pandas=True)
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=plain)
+
+
+def parquet_archive(tables: Mapping[str, pd.DataFrame]) -> bytes:
+    """A zip with ``<table>.parquet`` for each table; equal tables give equal bytes."""
+    out = io.BytesIO()
+    with ZipFile(out, "w", ZIP_STORED) as archive:
+        for title, table in zip(_titles(tables, 200), tables.values(), strict=True):
+            archive.writestr(ZipInfo(f"{title}.parquet"), parquet(table))
+    return out.getvalue()
