@@ -32,6 +32,8 @@ def load_profile(name: str = DEFAULT) -> Profile:
     """
     place = BUNDLED.get(name) or _installed().get(name) or name
     module_name, _, attribute = place.partition(":")
+    if not module_name:
+        raise _unknown(name)
     module = _import_file(Path(module_name)) if module_name.endswith(".py") else _import(name, module_name)
     attribute = attribute or ATTRIBUTE
     found = getattr(module, attribute, None)
@@ -55,10 +57,7 @@ def _import(name: str, module_name: str) -> ModuleType:
                 f"Profile {name!r} needs the module {error.name!r}, which is not installed. "
                 "The bundled profiles need the extra: pip install 'trialbook[algomancy]'."
             ) from error
-        known = ", ".join([*BUNDLED, *_installed()])
-        raise ProfileError(
-            f"Unknown profile {name!r}. Known: {known}; or give a module on the Python path, or a file: ./mine.py."
-        ) from error
+        raise _unknown(name) from error
     except Exception as error:  # a user's module may raise anything
         raise _broken(name, error) from error
 
@@ -77,6 +76,13 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[path.stem]
         raise _broken(str(path), error) from error
     return module
+
+
+def _unknown(name: str) -> ProfileError:
+    known = ", ".join([*BUNDLED, *_installed()])
+    return ProfileError(
+        f"Unknown profile {name!r}. Known: {known}; or give a module on the Python path, or a file: ./mine.py."
+    )
 
 
 def _broken(name: str, error: Exception) -> ProfileError:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from trialbook_algomancy.etl.messages import Message, Severity
 from trialbook_algomancy.schemas import Column, EtlConfig, Group, Schema
 
 ITEM_COLUMNS = (
@@ -68,4 +72,24 @@ SCHEMAS = (
     Schema("multisheet", "xlsx", groups=(Group("Steden", CITY_COLUMNS), Group("Klanten", CLIENT_COLUMNS))),
 )
 
-etl = EtlConfig(schemas=SCHEMAS, required=frozenset(schema.file_name for schema in SCHEMAS))
+
+def not_empty(tables: Any, declared: Any) -> Iterable[Message]:
+    """No table is empty. Imported late, as below: who only asks for names needs no pandas."""
+    from trialbook_algomancy.etl.checks import NotEmpty
+
+    return NotEmpty()(tables, declared)
+
+
+def nothing_unknown(tables: Any, declared: Any) -> Iterable[Message]:
+    """Every table and column is in a schema, or the load fails."""
+    from trialbook_algomancy.etl.checks import SchemaMatches
+
+    critical = Severity.CRITICAL
+    return SchemaMatches(no_schema=critical, unexpected_column=critical)(tables, declared)
+
+
+etl = EtlConfig(
+    schemas=SCHEMAS,
+    required=frozenset(schema.file_name for schema in SCHEMAS),
+    checks=(not_empty, nothing_unknown),
+)

@@ -54,23 +54,32 @@ def nearest_first(warehouse: Warehouse, distances: Sequence[float], *, respect_z
 
     Where no slot is left, or the zone of the current slot is not known, an item stays.
     """
-    slots = [warehouse.slots[i] for i in sorted(range(len(distances)), key=distances.__getitem__)]
+    import numpy as np
+
+    by_distance = np.argsort(np.asarray(distances, dtype=float), kind="stable").tolist()
+    by_id = sorted(range(len(warehouse.items)), key=warehouse.items.__getitem__)
+    picks = np.asarray(warehouse.picks, dtype=float)[by_id]
+    by_picks = [by_id[k] for k in np.argsort(-picks, kind="stable").tolist()]
     zone_of = warehouse.zone_of() if respect_zones else {}
-    free: dict[str | None, Iterator[str]]
-    if respect_zones:
-        zones = {zone for zone in warehouse.zones if zone is not None}
-        by_zone: dict[str | None, list[str]] = {zone: [] for zone in zones}
-        for slot in slots:
-            by_zone.get(zone_of[slot], []).append(slot)
-        free = {zone: iter(of_zone) for zone, of_zone in by_zone.items()}
-    else:
-        free = {None: iter(slots)}
+    everywhere: dict[str | None, Iterator[str]] = {None: (warehouse.slots[j] for j in by_distance)}
+    free = _free_slots(warehouse, by_distance) if respect_zones else everywhere
     allocation = warehouse.allocation()
-    rows = zip(warehouse.picks, warehouse.items, warehouse.current, strict=True)
-    for _, item, current in sorted(rows, key=lambda row: (-row[0], row[1])):
-        zone = zone_of.get(current or "") if respect_zones else None
-        allocation[item] = next(free.get(zone, iter(())), current)
+    for i in by_picks:
+        current = warehouse.current[i]
+        zone = zone_of.get(current or "")
+        if zone in free:
+            allocation[warehouse.items[i]] = next(free[zone], current)
     return allocation
+
+
+def _free_slots(warehouse: Warehouse, by_distance: Sequence[int]) -> dict[str | None, Iterator[str]]:
+    """Zone -> its slots, the nearest first."""
+    by_zone: dict[str, list[str]] = {zone: [] for zone in warehouse.zones if zone is not None}
+    for j in by_distance:
+        zone = warehouse.zones[j]
+        if zone is not None:
+            by_zone[zone].append(warehouse.slots[j])
+    return {zone: iter(slots) for zone, slots in by_zone.items()}
 
 
 @algorithm(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from trialbook_algomancy.etl.messages import Message
 from trialbook_algomancy.schemas import Column, EtlConfig, Schema
 
 ITEM_COLUMNS = (
@@ -17,6 +21,15 @@ ITEM_COLUMNS = (
 )
 SLOT_COLUMNS = (Column("slotid", primary_key=True), Column("x", "float64"), Column("y", "float64"), Column("zone"))
 
+
+def fill_optional(tables: Any, declared: Any) -> Iterable[Message]:
+    """Add the optional columns that a file did not have. Imported late: who only asks for names needs no pandas."""
+    from trialbook_algomancy.etl.transform import FillOptional
+
+    return FillOptional()(tables, declared)
+
+
 etl = EtlConfig(
     schemas=(Schema("sku_data", "csv", ITEM_COLUMNS), Schema("warehouse_layout", "csv", SLOT_COLUMNS)),
+    transformers=(fill_optional,),
 )

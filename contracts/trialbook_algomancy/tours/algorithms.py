@@ -53,9 +53,12 @@ def nearest_first(locations: Locations, report: Callable[[float], None]) -> list
     Integer("seed", default=42),
 )
 def annealing(data: Any, values: Values, progress: Progress) -> dict[str, Any]:
-    """Swaps two locations at random, more reluctantly the cooler it gets. The best tour seen is the result."""
+    """Begins with the nearest neighbour tour and swaps two locations at random, more reluctantly the cooler it gets.
+
+    The best tour seen is the result, so that it is never longer than the first one.
+    """
     locations = read_locations(data)
-    tour = list(range(len(locations.ids)))
+    tour = nearest_first(locations, lambda _: progress.check())
     if len(tour) > 3:  # shorter ones have one length only
         tour = _anneal(locations, tour, values, progress)
     progress(100)

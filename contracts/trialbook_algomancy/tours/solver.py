@@ -17,7 +17,7 @@ LONGEST_ARC = 1_000_000
 @algorithm(
     "Solver",
     Integer("time_limit_s", default=10, minimum=1, maximum=3600),
-    Integer("exact_up_to", default=100, minimum=0, maximum=500),
+    Integer("exact_up_to", default=60, minimum=0, maximum=500),
 )
 def solver(data: Any, values: Values, progress: Progress) -> dict[str, Any]:
     """The shortest tour found in ``time_limit_s`` seconds, with a bound that no tour can be shorter than.
@@ -79,7 +79,10 @@ def _walk(follows: dict[int, int]) -> list[int]:
 
 
 def _search(locations: Locations, start: Sequence[int], limit_s: int, progress: Progress) -> dict[str, Any]:
-    """Guided local search from a tour that is known."""
+    """Guided local search from a tour that is known.
+
+    The search holds the interpreter, so it gets its time second by second, each time from the best tour so far.
+    """
     from ortools.constraint_solver import pywrapcp, routing_enums_pb2
 
     units, _ = _units(locations)
@@ -88,19 +91,24 @@ def _search(locations: Locations, start: Sequence[int], limit_s: int, progress: 
     routing.SetArcCostEvaluatorOfAllVehicles(routing.RegisterTransitMatrix(units))
     parameters = pywrapcp.DefaultRoutingSearchParameters()
     parameters.local_search_metaheuristic = routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
-    parameters.time_limit.seconds = limit_s
+    parameters.time_limit.seconds = 1
     routing.CloseModelWithParameters(parameters)
-    first = routing.ReadAssignmentFromRoutes([list(start[1:])], True)
-    found = watched(
-        lambda: routing.SolveFromAssignmentWithParameters(first, parameters), routing.CancelSearch, progress, limit_s
-    )
-    if found is None:
-        return toured(locations, start) | _proof("nearest neighbour", None, proven=False)
+    tour = list(start)
+    for second in range(limit_s):
+        known = routing.ReadAssignmentFromRoutes([tour[1:]], True)
+        found = routing.SolveFromAssignmentWithParameters(known, parameters)
+        if found is not None:
+            tour = _route(manager, routing, found)
+        progress(100 * (second + 1) / limit_s)
+    return toured(locations, tour) | _proof("routing", None, proven=False)
+
+
+def _route(manager: Any, routing: Any, found: Any) -> list[int]:
     tour, index = [], routing.Start(0)
     while not routing.IsEnd(index):
         tour.append(manager.IndexToNode(index))
         index = found.Value(routing.NextVar(index))
-    return toured(locations, tour) | _proof("routing", None, proven=False)
+    return tour
 
 
 def _units(locations: Locations) -> tuple[list[list[int]], float]:
