@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.style.source import ROOT
-from trialbook import subjects
 from trialbook.testing.server import find_nats_server
+from trialbook_deploy.nats_accounts import USERS_FILE, exports, users_text
 
 NATS = ROOT / "deploy" / "nats" / "nats.conf"
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 
 
 def test_nats_server_accepts_the_sample() -> None:
-    environment = os.environ | {"TRIALBOOK_NATS_PASSWORD": "longpassword"}
+    environment = os.environ | {
+        "TRIALBOOK_NATS_PASSWORD": "longpassword",
+        "TRIALBOOK_NATS_MONITOR_PASSWORD": "longpassword",
+    }
     checked = subprocess.run(
         [find_nats_server(), "-t", "-c", str(NATS)], capture_output=True, text=True, env=environment, timeout=30
     )
@@ -30,7 +33,9 @@ def test_the_sample_is_durable_and_closed() -> None:
     text = re.sub(r"#.*", "", NATS.read_text())
     assert re.search(r"sync_interval:\s*always", text)
     assert re.search(r"js_ack_fc_v2:\s*false", text)
-    assert f'subscribe {{ allow: "{subjects.tap(">")}" }}' in text
+    assert "no_auth_user" not in text
+    assert [line.strip() for line in text.splitlines() if "{ s" in line] == exports()
+    assert (NATS.parent / USERS_FILE).read_text() == users_text([])
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
