@@ -7,7 +7,7 @@ out or put in with all later ones renumbered, and the comparison goes on at that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from trialbook.audit.findings import MAX_FINDINGS, Finding, ranges
 from trialbook.audit.leaf import leaf_hash
@@ -17,8 +17,8 @@ NEAR = 64
 MAX_ODD = 1000
 """Facts kept for that; with more than these a ledger is another one altogether."""
 
-Stored = Callable[[int], bytes | None]
-"""Sequence -> the leaf hash it had, or None beyond the stored ones."""
+Stored = Callable[[int, int], bytes]
+"""First and last sequence -> their leaf hashes, 32 bytes each, one after the other."""
 
 
 class _Odd:
@@ -31,9 +31,9 @@ class _Odd:
 class Comparing:
     """Feed it facts that deviate, one by one, and ``fits`` for stretches that do not; ask ``findings`` at the end."""
 
-    def __init__(self, stored: Stored, after: int = 0) -> None:
-        """``after``: the facts up to there are not compared."""
-        self._stored = stored
+    def __init__(self, stored: Stored, size: int, after: int = 0) -> None:
+        """``size`` hashes are stored. ``after``: the facts up to there are not compared."""
+        self._stored, self._size = stored, size
         self.distance = 0
         """Stored sequence of a fact minus the one it stands at."""
         self._reach = after + 1  # the stored sequences below have been passed
@@ -65,10 +65,10 @@ class Comparing:
         elif len(self._pending) > NEAR:
             self._put_aside(self._pending.pop(0))
 
-    def findings(self, end: int) -> Iterator[Finding]:
-        """Everything that deviates, once all facts have been taken; ``end`` is the last stored sequence."""
+    def findings(self) -> Iterator[Finding]:
+        """Everything that deviates, once all facts have been taken."""
         self._settle()
-        self._leave(self._reach, end)
+        self._leave(self._reach, self._size)
         strange: list[int] = list(self._copies)
         for odd in self._odd:
             place = self._home(odd)
@@ -91,8 +91,9 @@ class Comparing:
             )  # fmt: skip
 
     def _is(self, stored: int, subject: str, payload: bytes) -> bool:
-        expected = self._stored(stored) if stored > 0 else None
-        return expected is not None and leaf_hash(stored, subject, payload) == expected
+        if not 0 < stored <= self._size:
+            return False
+        return leaf_hash(stored, subject, payload) == self._stored(stored, stored)
 
     def _near(self, stored: int, subject: str, payload: bytes) -> int:
         for step in range(1, NEAR + 1):
@@ -143,11 +144,3 @@ class Comparing:
             if self._is(place, odd.subject, odd.payload):
                 return place
         return 0
-
-
-def first_difference(found: Sequence[bytes], stored: bytes) -> int:
-    """Index of the first of the hashes ``found`` that is not the one stored in that place."""
-    for index, one in enumerate(found):
-        if stored[index * 32 : index * 32 + 32] != one:
-            return index
-    return len(found)

@@ -160,12 +160,16 @@ def _span(start: int, end: int, subtree: Subtree) -> bytes:
 
 
 class Growing:
-    """The head of a tree that only grows, from its leaf hashes in order; holds 255 of them and a few heads."""
+    """The head of a tree that only grows, from its leaf hashes in order; holds 255 of them and a few heads.
+
+    With ``keep`` it also keeps the head of every full tile, in ``blocks``.
+    """
 
     BLOCK = 256
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
         self.size = 0
+        self.blocks: bytearray | None = bytearray() if keep else None
         self._tail: list[bytes] = []
         self._heads: list[tuple[int, bytes]] = []  # (blocks, head), each fewer than the one before
 
@@ -190,6 +194,8 @@ class Growing:
         return found
 
     def _push(self, found: bytes) -> None:
+        if self.blocks is not None:
+            self.blocks += found
         blocks = 1
         while self._heads and self._heads[-1][0] == blocks:
             blocks, found = blocks * 2, hash_node(self._heads.pop()[1], found)

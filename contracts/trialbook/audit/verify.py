@@ -16,9 +16,12 @@ from trialbook.audit.leaf import leaf_hashes
 from trialbook.audit.merkle import Growing
 from trialbook.audit.notes import InvalidNote, parse
 from trialbook.audit.signer import PublicKey, verified
+from trialbook.audit.tiles import hashes
 
 Fact = tuple[int, str, bytes]
 """Sequence, subject, payload."""
+AT_ONCE = 1 << 16
+"""Stored hashes that are added up at once."""
 
 
 class History(msgspec.Struct, frozen=True):
@@ -29,82 +32,85 @@ class History(msgspec.Struct, frozen=True):
     keys: list[PublicKey]
 
 
-def history(notes: Iterable[bytes], keys: Sequence[PublicKey], origin: str = "") -> History:
-    """Read notes in the order in which they were appended. ``keys``: of the log at its beginning; key notes add
-    theirs and end those before. ``origin``: only this log's; empty: that of the first checkpoint.
+class Chain:
+    """The checkpoints of one log, taken note by note in the order in which they were appended.
+
+    ``keys`` are those of the log at its beginning; a key note adds its new key and ends the old one. Notes of other
+    logs are passed over; without ``origin`` the log is that of the first checkpoint that a key has signed.
     """
-    found: list[Checkpoint] = []
-    findings: list[Finding] = []
-    trusted, known = list(keys), list(keys)
-    for number, data in enumerate(notes, 1):
+
+    def __init__(self, keys: Sequence[PublicKey], origin: str = "") -> None:
+        self.keys, self.known = list(keys), list(keys)
+        self.origin = origin
+        self.last: Checkpoint | None = None
+        self.findings: list[Finding] = []
+
+    def take(self, data: bytes, number: int = 0) -> Checkpoint | None:
+        """The checkpoint that a note is; None for what is none of this log, names a key, or is a finding."""
         try:
-            said = _said(data, trusted, known)
-            if said is None:
-                continue
-            origin = origin or said.origin
-            if said.origin == origin and _follows(found[-1] if found else None, said):
-                found.append(said)
+            said = self._said(data)
         except InvalidNote as error:
-            findings.append(Finding(kind="signature", sequence=0, detail=f"note {number}: {error}"))
-        except _Backwards as error:
-            findings.append(Finding(kind="checkpoint", sequence=error.size, detail=f"note {number}: {error}"))
-    return History(found, findings, trusted)
+            self.findings.append(Finding(kind="signature", sequence=0, detail=f"note {number}: {error}"))
+            return None
+        if said is None:
+            return None
+        before, self.origin = self.last, self.origin or said.origin
+        if before and (said.size < before.size or (said.size == before.size and said.root != before.root)):
+            detail = f"note {number} of {said.size} facts does not follow the one of {before.size}"
+            self.findings.append(Finding(kind="checkpoint", sequence=said.size, detail=detail))
+            return None
+        self.last = said
+        return said
+
+    def _said(self, data: bytes) -> Checkpoint | None:
+        note = parse(data)
+        said = parse_text(note.text)
+        origin = said.old.name if isinstance(said, KeyNote) else said.origin
+        if self.origin and origin != self.origin:
+            return None
+        signers = verified(note, self.known)
+        if isinstance(said, KeyNote):
+            self._rotate(said, signers)
+            return None
+        if not any(key in self.keys for key in signers):
+            raise InvalidNote("it is signed with a key that was replaced before")
+        return said
+
+    def _rotate(self, said: KeyNote, signers: list[PublicKey]) -> None:
+        """Accept a new key in place of the old one. Raises ``InvalidNote`` when the old one does not count."""
+        if said.old not in signers or said.old not in self.keys:
+            raise InvalidNote("the key that it replaces is not valid, or has not signed")
+        self.keys = [key for key in self.keys if key != said.old]
+        for keys in (self.keys, self.known):
+            if said.new not in keys:
+                keys.append(said.new)
 
 
-class _Backwards(Exception):
-    """A checkpoint of fewer facts than the one before, or of as many with another head."""
-
-    def __init__(self, before: Checkpoint, said: Checkpoint) -> None:
-        super().__init__(f"{said.size} facts with this head do not follow the {before.size} signed before")
-        self.size = said.size
-
-
-def _said(data: bytes, trusted: list[PublicKey], known: list[PublicKey]) -> Checkpoint | None:
-    """The checkpoint of a note; None: the note names a key, which counts from now on. Raises ``InvalidNote``."""
-    note = parse(data)
-    said = parse_text(note.text)
-    signers = verified(note, known)
-    if isinstance(said, KeyNote):
-        _rotated(said, signers, trusted, known)
-        return None
-    if not any(key in trusted for key in signers):
-        raise InvalidNote("it is signed with a key that was replaced before")
-    return said
-
-
-def _follows(before: Checkpoint | None, said: Checkpoint) -> bool:
-    """Whether it says something new (a cosigned copy does not). Raises ``_Backwards``."""
-    if before is None:
-        return True
-    if said.size < before.size or (said.size == before.size and said.root != before.root):
-        raise _Backwards(before, said)
-    return said.size > before.size
-
-
-def _rotated(said: KeyNote, signers: list[PublicKey], trusted: list[PublicKey], known: list[PublicKey]) -> None:
-    """Accept a new key in place of the old one. Raises ``InvalidNote`` when the old one has not signed or is gone."""
-    if said.old not in signers or said.old not in trusted:
-        raise InvalidNote("the key that it replaces is not valid, or has not signed")
-    if said.new not in trusted:
-        trusted.append(said.new)
-        known.append(said.new)
-    trusted.remove(said.old)
+def history(notes: Iterable[bytes], keys: Sequence[PublicKey], origin: str = "") -> History:
+    """Everything that notes say, in the order in which they were appended; see ``Chain``."""
+    chain = Chain(keys, origin)
+    found: list[Checkpoint] = []
+    for number, data in enumerate(notes, 1):
+        said = chain.take(data, number)
+        if said is not None and (not found or said.size > found[-1].size):
+            found.append(said)
+    return History(found, chain.findings, chain.keys)
 
 
 class Verification:
     """One pass over the facts, in order: ``take`` batches, then ``finish``.
 
-    ``stored`` gives leaf hashes by sequence, ``stored_size`` many (0: there are none, and only the first checkpoint
-    that does not hold can be told). ``after``: the facts up to there are not at hand, their stored hashes count.
+    ``stored`` gives leaf hashes, ``size`` of them (without any, only the first checkpoint that does not hold can be
+    told). ``after``: the facts up to there are not at hand, their stored hashes count.
     """
 
     def __init__(
-        self, checkpoints: Sequence[Checkpoint], stored: Stored | None = None, stored_size: int = 0, after: int = 0
+        self, checkpoints: Sequence[Checkpoint], stored: Stored | None = None, size: int = 0, after: int = 0
     ) -> None:
         self._checkpoints = list(checkpoints)
-        self._stored, self._stored_size, self._after = stored, stored_size if stored else 0, after
-        self._comparing = Comparing(self._hash_of, after) if stored else None
-        self._tree = Growing()
+        self._stored, self._size, self._after = stored, size if stored else 0, after
+        self._comparing = Comparing(stored, size, after) if stored else None
+        self.tree = Growing(keep=True)
         self._facts, self._last, self._next, self._bad = 0, after, 0, 0
         self.findings = Findings()
 
@@ -114,53 +120,45 @@ class Verification:
         return self._facts
 
     def take(self, facts: Sequence[Fact]) -> None:
-        """The next facts of the stream."""
+        """The next facts, at least one."""
         found = leaf_hashes(facts)
         self._facts += len(facts)
-        if self._comparing is not None:
-            self._compare(self._comparing, facts, found)
-        elif facts and self._whole(facts):
-            self._grow(found)
+        if self._stored is None or self._comparing is None:
+            if self._whole(facts):
+                self._grow(found)
+            return
+        first, last = facts[0][0], facts[-1][0]
+        whole = self._comparing.distance == 0 and last - first + 1 == len(facts) and last <= self._size
+        if whole and self._stored(first, last) == b"".join(found):
+            self._comparing.fits(first, last)
+            if self.tree.size == first - 1:
+                self._grow(found)
+        else:
+            self._compare(self._comparing, facts)
 
     def finish(self) -> Verdict:
         """The verdict."""
-        if self._comparing is not None:
-            self.findings.extend(list(self._comparing.findings(self._stored_size)))
-        self._unreached()
+        if self._stored is not None and self._comparing is not None:
+            self.findings.extend(list(self._comparing.findings()))
+            while self.tree.size < self._size:
+                first = self.tree.size + 1
+                self._grow(hashes(self._stored(first, min(self._size, first + AT_ONCE - 1))))
+        if self._next < len(self._checkpoints):
+            until, size = self._checkpoints[-1].size, self.tree.size
+            detail = f"{until} facts were signed, {size} are there"
+            self.findings.add(Finding(kind="lost", sequence=size + 1, until=until, detail=detail))
         findings = self.findings
         return Verdict(
-            facts=self._facts, size=self._tree.size, root=self._tree.head().hex(), checkpoints=len(self._checkpoints),
+            facts=self._facts, size=self.tree.size, root=self.tree.head().hex(), checkpoints=len(self._checkpoints),
             signed=self._checkpoints[-1].size if self._checkpoints else 0, located=self._comparing is not None,
             findings=findings.kept, deviations=findings.count,
         )  # fmt: skip
 
-    def grow(self, stored: Sequence[bytes]) -> None:
-        """The next stored leaf hashes, in order: they must add up to what was signed."""
-        self._grow(stored)
-
-    def _hash_of(self, sequence: int) -> bytes | None:
-        assert self._stored is not None, "only asked with stored hashes"
-        return self._stored(sequence) if sequence <= self._stored_size else None
-
-    def _compare(self, comparing: Comparing, facts: Sequence[Fact], found: Sequence[bytes]) -> None:
-        """Runs of facts that fit are passed at once; the others one by one."""
-        place = 0
-        while place < len(facts):
-            sequence = facts[place][0]
-            end = place
-            if comparing.distance == 0:
-                while end < len(facts) and facts[end][0] == sequence + end - place:
-                    if self._hash_of(facts[end][0]) != found[end]:
-                        break
-                    end += 1
-            if end > place:
-                comparing.fits(sequence, facts[end - 1][0])
-                place = end
-                continue
-            if sequence > self._stored_size and comparing.distance == 0:
+    def _compare(self, comparing: Comparing, facts: Sequence[Fact]) -> None:
+        for sequence, subject, payload in facts:
+            if sequence > self._size and comparing.distance == 0:
                 break  # younger than the stored hashes
-            comparing.take(*facts[place])
-            place += 1
+            comparing.take(sequence, subject, payload)
 
     def _whole(self, facts: Sequence[Fact]) -> bool:
         """Without stored hashes, holes in the numbers are all that can be seen of single facts; behind one nothing
@@ -176,15 +174,15 @@ class Verification:
 
     def _grow(self, leaves: Sequence[bytes]) -> None:
         """Add leaves, stopping at each signed size to compare the heads."""
-        end = self._tree.size + len(leaves)
+        end = self.tree.size + len(leaves)
         while self._next < len(self._checkpoints) and (checkpoint := self._checkpoints[self._next]).size <= end:
-            used = len(leaves) - (end - self._tree.size)
-            self._tree.extend(leaves[used : used + checkpoint.size - self._tree.size])
+            used = len(leaves) - (end - self.tree.size)
+            self.tree.extend(leaves[used : used + checkpoint.size - self.tree.size])
             self._next += 1
-            if not self._bad and self._tree.head() != checkpoint.root:
+            if not self._bad and self.tree.head() != checkpoint.root:
                 self._bad = checkpoint.size
                 self._mismatch(checkpoint)
-        self._tree.extend(leaves[len(leaves) - (end - self._tree.size) :])
+        self.tree.extend(leaves[len(leaves) - (end - self.tree.size) :])
 
     def _mismatch(self, checkpoint: Checkpoint) -> None:
         before = self._checkpoints[self._next - 2].size if self._next > 1 else 0
@@ -194,11 +192,3 @@ class Verification:
         else:
             detail = f"the signed head of {checkpoint.size} facts does not hold; that of {before} did"
             self.findings.add(Finding(kind="checkpoint", sequence=before + 1, until=checkpoint.size, detail=detail))
-
-    def _unreached(self) -> None:
-        """Checkpoints over more facts than there are."""
-        size = self._tree.size
-        if self._next < len(self._checkpoints):
-            until = self._checkpoints[-1].size
-            detail = f"{until} facts were signed, {size} are there"
-            self.findings.add(Finding(kind="lost", sequence=size + 1, until=until, detail=detail))

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 
 from trialbook.errors import Invalid, NotFound, Refusal, TooLarge, Unavailable
 from trialbook.log.api import call
+from trialbook.proofs import ALL_QUERIES, LEDGER_QUERIES
 from trialbook.queries import (
-    QUERIES,
     Answer,
     Dated,
     EventLines,
@@ -36,6 +36,8 @@ from trialbook.queries import (
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
 from trialbook_projector import sql
+from trialbook_projector.ledger import answers
+from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live, opener
 from trialbook_projector.lookup import Lookup
 from trialbook_projector.queries import datasubjects, diff, facts, items, lines, past, runs, signals, trail
@@ -55,7 +57,7 @@ EMITTED = RunLogs | RunMetrics | RunRows
 PATIENCE_S = 0.25
 """How long to wait for a position before asking the stream whether it exists."""
 _encode = msgspec.json.Encoder().encode
-_DECODERS = {name: msgspec.json.Decoder(cls).decode for name, cls in QUERIES.items()}
+_DECODERS = {name: msgspec.json.Decoder(cls).decode for name, cls in ALL_QUERIES.items()}
 
 READ: dict[str, Callable[[Reading, Any], Any]] = {
     "run.get": runs.get,
@@ -87,8 +89,13 @@ class Reply(msgspec.Struct, frozen=True):
 class Answering:
     """Answers from the live tables and from memory."""
 
-    def __init__(self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth]) -> None:
+    def __init__(
+        self, nc: Client, live: Live, settings: Settings, health: Callable[[], ProjectorHealth],
+        ledger: Ledger | None = None,
+    ) -> None:  # fmt: skip
+        """Without ``ledger`` nothing is proven, and nobody watches whether the ledger is intact."""
         self._nc, self._live, self._settings, self._health = nc, live, settings, health
+        self._ledger = ledger
         self._lookup = Lookup(live)
         self.segments = Segments(nc, live, settings)
         self._open = 0
@@ -113,6 +120,7 @@ class Answering:
         head, marks = self._live.head, self._live.watermarks
         if not _newest(query, workspace):
             return None
+        self._must_be_intact()
         if not head.marks.reached(query.at_least, 0) or not marks.reached(0, query.at_least_signals):
             return None
         caches = self._live.tables.caches
@@ -128,6 +136,10 @@ class Answering:
     async def answer(self, workspace: str, query: Query) -> Reply:
         """The answer once the tables are where the question wants them. Raises refusals."""
         marks = self._live.watermarks
+        if isinstance(query, LEDGER_QUERIES):
+            return await self._proof(workspace, query)
+        if not isinstance(query, Health):
+            self._must_be_intact()
         if _newest(query, workspace):
             await self._wait(self._live.head.marks, query.at_least, 0)
             if (reply := self.from_memory(workspace, query)) is not None:
@@ -178,6 +190,18 @@ class Answering:
         if is_sequence(moment):
             return sequence_of(moment)
         return int((await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"])
+
+    def _must_be_intact(self) -> None:
+        if self._ledger is not None:
+            self._ledger.watch.must_be_intact()
+
+    async def _proof(self, workspace: str, query: Query) -> Reply:
+        if workspace != EVERYWHERE or self._ledger is None:
+            raise Invalid("unknown_query", f"{query.NAME} is asked across workspaces only.")
+        found = await answers.answer(self._ledger, query)
+        if isinstance(found, bytes):
+            return Reply(found, answers.OCTETS)
+        return self._answered(_encode(found), self._live.watermarks.positions)
 
     async def control(self, result: Awaitable[Any]) -> Reply:
         """The outcome of a control request."""
@@ -247,7 +271,7 @@ def _newest(query: Query, workspace: str) -> TypeGuard[RunGet]:
 def decode(name: str, payload: bytes) -> Any:
     """A typed query. Raises ``Invalid``: ``unknown_query`` or ``invalid_query``."""
     if name not in _DECODERS:
-        raise Invalid("unknown_query", f"There is no query {name[:80]!r}; there are {', '.join(QUERIES)}.")
+        raise Invalid("unknown_query", f"There is no query {name[:80]!r}; there are {', '.join(ALL_QUERIES)}.")
     try:
         query: Query = _DECODERS[name](payload or b"{}")
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -21,6 +21,7 @@ from trialbook_projector import broker
 from trialbook_projector.answer import Answering
 from trialbook_projector.broker import Broker
 from trialbook_projector.direct import Direct
+from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.pump import Pump
 from trialbook_projector.questions import Questions
@@ -63,9 +64,13 @@ class Projector:
             await self._keys.start()
             self._live = Live(await asyncio.to_thread(Tables, path, self._settings, opener(self._keys)), self._keys)
             try:
-                answering = Answering(nc, self._live, self._settings, self.health)
-                self._pump = Pump(nc, self._live, answering.segments.storage)
-                sealer = Sealer(nc, self._live, answering.segments, self._settings)
+                ledger = Ledger(nc, self._settings)
+                await ledger.open(self._live.watermarks.positions.facts)
+                answering = Answering(nc, self._live, self._settings, self.health, ledger)
+                self._pump = Pump(nc, self._live, answering.segments.storage, ledger)
+                sealer = Sealer(
+                    nc, self._live, answering.segments, self._settings, must_be_intact=ledger.watch.must_be_intact
+                )
                 rebuilder = Rebuilder(nc, self._live, self._settings)
 
                 async def rebuild(order: Order) -> Report:
@@ -76,8 +81,10 @@ class Projector:
                 async with asyncio.TaskGroup() as group:
                     self._tasks = [group.create_task(self._pump.run()), group.create_task(self._report())]
                     self._tasks.append(group.create_task(sealer.schedule()))
+                    self._tasks.append(group.create_task(ledger.run()))
                     yield
                     self._cancel()
+                await ledger.close()
             finally:
                 await self._live.close()
                 log.info("stopped facts=%d signals=%d", *self._positions())

@@ -17,6 +17,7 @@ from trialbook.errors import Unavailable
 from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
+from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live
 from trialbook_projector.segments_first import SegmentsFirst
 
@@ -59,8 +60,9 @@ class _Waiting:
 class Pump:
     """Reads both streams from the positions of the tables."""
 
-    def __init__(self, nc: Client, live: Live, storage: SegmentStorage) -> None:
-        self._nc, self._live = nc, live
+    def __init__(self, nc: Client, live: Live, storage: SegmentStorage, ledger: Ledger | None = None) -> None:
+        """``ledger`` is offered every fact that the stream gives."""
+        self._nc, self._live, self._ledger = nc, live, ledger
         self._sealed = SegmentsFirst(nc, storage)
         self._tails: dict[str, Tail] = {}
         self._waiting = {FACTS: _Waiting(FACTS_PER_BATCH), SIGNALS: _Waiting(SIGNALS_PER_BATCH)}
@@ -97,6 +99,8 @@ class Pump:
             batch = await tail.next(max_messages=waiting.at_most)
             if stream == FACTS:
                 await self._sealed.check(after, batch)
+                if self._ledger is not None:
+                    self._ledger.offer(batch)
                 await self._have_keys(batch)
                 self._live.head.fold(batch)
             await waiting.put(batch)

@@ -20,7 +20,8 @@ from faststream.nats.subscriber.usecases import ConcurrentCoreSubscriber
 from trialbook import subjects
 from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid
-from trialbook.queries import QUERIES, Query, RunGet, RunLogs
+from trialbook.proofs import ALL_QUERIES
+from trialbook.queries import Query, RunGet, RunLogs
 from trialbook_projector import seal
 from trialbook_projector.answer import MAX_OPEN, Answering, Reply, decode
 from trialbook_projector.queries.reading import EVERYWHERE
@@ -31,7 +32,7 @@ DIRECT_GROUP = "projector-direct"
 """Another one: the server gives a message once to each group, however the subjects of its members overlap."""
 DIRECT = frozenset({RunGet.NAME, RunLogs.NAME})
 """Names that ``direct`` answers with nats-py, because their share and their cost make FastStream's part matter."""
-SERVED = frozenset({*QUERIES, subjects.REBUILD, subjects.SEAL} - DIRECT)
+SERVED = frozenset({*ALL_QUERIES, subjects.REBUILD, subjects.SEAL} - DIRECT)
 """Names that FastStream answers."""
 WORKERS = 2 * MAX_OPEN
 """More than may be open, so that who asks too much is refused instead of waiting unheard; tasks are made on demand."""
@@ -82,9 +83,9 @@ class Questions:
         self._control: Control | None = None
         self._seal: Seal | None = None
         for name in sorted(SERVED - {subjects.REBUILD, subjects.SEAL}):
-            self._subscribers.append(declare(router, name, QUERIES[name], self._answer, _query_of(name)))
+            self._subscribers.append(declare(router, name, ALL_QUERIES[name], self._answer, _query_of(name)))
         for name in sorted(DIRECT):
-            declare(self.direct, name, QUERIES[name], self._answer, _query_of(name), DIRECT_GROUP)
+            declare(self.direct, name, ALL_QUERIES[name], self._answer, _query_of(name), DIRECT_GROUP)
         self._subscribers.append(
             declare(router, subjects.REBUILD, Order, self._rebuild, _control_of(subjects.REBUILD, Order))
         )

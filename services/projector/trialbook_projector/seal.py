@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -85,17 +86,20 @@ class Sealer:
 
     def __init__(
         self, nc: Client, live: Live, segments: Segments, settings: Settings, clock: Clock | None = None,
-        grace_s: float = purging.GRACE_S,
+        grace_s: float = purging.GRACE_S, must_be_intact: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        """``must_be_intact`` raises what refuses to seal a damaged ledger."""
         self._nc, self._live, self._segments, self._settings = nc, live, segments, settings
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
+        self._must_be_intact = must_be_intact
         self._running = asyncio.Lock()
 
     async def seal(self, order: Order) -> Report:
         """Carry out an order. Raises ``Invalid``, ``Conflict`` (``seal_running``, ``ledger_cannot_be_purged``), and
         ``Unavailable`` for what server and storage refuse.
         """
+        self._must_be_intact()
         if self._running.locked():
             raise Conflict("seal_running", "Facts are being sealed already; wait for it.")
         async with self._running:
