@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
 
 from trialbook.errors import Invalid
-from trialbook.ledger.segments import Damaged, Segment
+from trialbook.ledger.segments import Damaged, Segment, messages_of
 from trialbook.ledger.storage import SegmentStorage
+from trialbook.log.tail import Message
 
 FORMAT = 1
 EXPORT = "manifest.json"
@@ -21,11 +24,8 @@ class Part(msgspec.Struct, kw_only=True):
     first: int
     last: int
     segments: list[Segment] = []
-
-    @property
-    def reached(self) -> int:
-        """The last sequence that has been written."""
-        return self.segments[-1].last if self.segments else self.first - 1
+    reached: int = 0
+    """While it is written: everything up to here has been."""
 
 
 class StoredBlob(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +81,17 @@ def sealed_name(last: int) -> str:
 def segment_name(folder: str, first: int, last: int) -> str:
     """``<folder>/<first>-<last>.ndjson.gz``, sorted by name as by sequence."""
     return f"{folder}/{first:020d}-{last:020d}.ndjson.gz"
+
+
+async def read_part(storage: SegmentStorage, manifest: Manifest, stream: str) -> AsyncIterator[list[Message]]:
+    """The messages of one stream, segment by segment, each compared with its record. Raises ``Damaged``."""
+    part = manifest.streams.get(stream)
+    position = 0
+    for segment in part.segments if part else ():
+        if segment.first <= position:
+            raise Damaged(f"segment {segment.name} does not come after sequence {position}")
+        position = segment.last
+        yield await asyncio.to_thread(messages_of, segment, await storage.get(segment.name))
 
 
 async def load_sealed(storage: SegmentStorage, last: int, sha256: str) -> Manifest:
