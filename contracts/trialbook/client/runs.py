@@ -156,7 +156,7 @@ class Runs(Observations):
     async def replay(self, run: str, key: str | None = None) -> RunView:
         """Execute an ended run again with its recorded effects only; raises ``Conflict`` for one that has not ended.
 
-        This is a new run; its result is ``{equal, divergence, replay_of}``.
+        This is a new run; its result is ``{equal, divergence, replay_of, network}``.
         """
         return await self._transport.post(f"/v1/runs/{run}/replay", RunView, None, key=key)
 

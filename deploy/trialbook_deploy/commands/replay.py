@@ -36,7 +36,7 @@ def replay(
     from trialbook_deploy.commands.which import run_id
 
     async def work(client: AsyncClient) -> int:
-        from trialbook_deploy.commands.show import console, write_json
+        from trialbook_deploy.commands.show import console, harmless, write_json
 
         accepted = await client.runs.replay(await run_id(client, run))
         ended = await client.runs.wait(accepted.id)
@@ -52,6 +52,8 @@ def replay(
             divergence = ended.result["divergence"]
             at = f" at {divergence['key']}" if divergence.get("key") else ""
             console().print(f"diverged ({divergence['kind']}{at}): {divergence['difference']}", markup=False)
+        if refused := ended.result["network"]["refused"]:
+            complain(f"it wanted to reach {', '.join(map(harmless, refused))}, and a replay has no network")
         return Exit.OK if ended.result["equal"] else Exit.FAILED
 
     with_client(url, data_dir, workspace, work)

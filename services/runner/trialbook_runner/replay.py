@@ -32,11 +32,16 @@ def not_replayable(run: str) -> Verdict:
 
 
 async def compared(verdict: Verdict, original: Original, effects: RunEffects, blobs: BlobStore) -> Verdict:
-    """A replay that came to any end has completed; its result is ``{equal, divergence, replay_of}``."""
+    """A replay that came to any end has completed; its result is ``{equal, divergence, replay_of, network}``.
+
+    ``network`` has the ``wall`` that kept the process from networks (namespace, seccomp, none; null when it died before
+    it could tell) and ``refused``, the addresses that it wanted to reach.
+    """
     if verdict.status not in ("completed", "failed"):
         return verdict
     divergence = await _divergence(verdict, original, effects, blobs)
     result = {"equal": divergence is None, "divergence": divergence, "replay_of": original.id}
+    result["network"] = {"wall": verdict.wall or None, "refused": verdict.refused}
     return Verdict(status="completed", result=msgspec.Raw(encode(result)))
 
 

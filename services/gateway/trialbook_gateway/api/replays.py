@@ -31,7 +31,7 @@ ROUTE = "runs.replay"
     **operation(ok={201: content(RunView)}, errors=(409,), parameters=(IDEMPOTENCY_PARAMETER,)),
 )
 async def replay(request: Request, run: Id, _: Annotated[QueryModel, Query()]) -> Response:
-    """A new run, whose result is ``{equal, divergence, replay_of}``. 409 unless the run has completed or failed."""
+    """A new run, whose result is ``{equal, divergence, replay_of, network}``. 409 unless it has completed or failed."""
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
     original: Loaded[Any] = await services.handler.load(caller.aggregate("run", id_))

@@ -28,6 +28,7 @@ from trialbook_runner.context import BlockingContext, Flags, Flusher, RunContext
 from trialbook_runner.execute import wire
 from trialbook_runner.execute.environment import forget_the_runners
 from trialbook_runner.execute.failures import failed, verdict_of
+from trialbook_runner.execute.offline import go_offline
 from trialbook_runner.records import Recorder
 
 KIND_INDEX = {kind: bytes([number]) for number, kind in enumerate(wire.KINDS)}
@@ -178,6 +179,7 @@ def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
     if received is None:
         return
     job = wire.decode_job(received[1])
+    offline = go_offline() if job.source.mode == "replay" else None
     flags = Flags(job.pause)
     interrupts = Interrupts()
     channel = ChildChannel(sock, flags, interrupts)
@@ -196,6 +198,8 @@ def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
     for stream in (out, err):
         stream.finish()
     recorder.flush()
+    if offline is not None:
+        verdict = msgspec.structs.replace(verdict, wall=offline.wall, refused=[*offline.refused])
     channel.send(wire.VERDICT, _encoded(verdict))
 
 

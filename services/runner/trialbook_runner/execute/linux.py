@@ -11,20 +11,21 @@ PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0):
+def prctl(option: int, value: int, more: int = 0) -> None:
+    """Raises ``OSError``."""
+    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(more), 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 
 
 def die_with_parent(signal_number: int) -> None:
     """Let the kernel send this process a signal when its parent dies."""
-    _prctl(PR_SET_PDEATHSIG, signal_number)
+    prctl(PR_SET_PDEATHSIG, signal_number)
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parents end, instead of process 1."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children() -> list[int]:

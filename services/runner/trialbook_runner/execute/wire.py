@@ -141,12 +141,17 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an attempt ended, as it says itself. ``result`` is JSON."""
+    """How an attempt ended, as it says itself. ``result`` is JSON.
+
+    Of a replay: ``wall`` is what kept it from networks, ``refused`` the addresses that it wanted to reach.
+    """
 
     status: Literal["completed", "failed", "cancelled", "paused"]
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: dict[str, Any] = {}
     retryable: bool = True
+    wall: str = ""
+    refused: list[str] = []
 
 
 encode = msgspec.json.Encoder().encode

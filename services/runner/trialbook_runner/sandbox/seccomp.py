@@ -56,10 +56,7 @@ def program(machine: Machine, *, unix_sockets: bool) -> bytes:
     """The filter for a machine. ``unix_sockets``: whether AF_UNIX sockets may be made (they may where the network and
     mount namespaces are private); connected pairs may always, every other family never.
     """
-    code: list[Instruction] = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, machine.audit), (_RETURN, 0, 0, KILL)]
-    code.append((_LOAD, 0, 0, _NUMBER))
-    if machine.name == "x86_64":
-        code += [(_JGE, 0, 1, X32_BIT), (_RETURN, 0, 0, KILL)]
+    code = _entry(machine)
     for names, answer in ((DENIED, errno.EPERM), (ABSENT, errno.ENOSYS)):
         for name in names:
             if name in machine.numbers:
@@ -67,8 +64,29 @@ def program(machine: Machine, *, unix_sockets: bool) -> bytes:
     for name, check in _argument_checks(unix_sockets=unix_sockets).items():
         if name in machine.numbers:
             code += [(_JEQ, 0, len(check), machine.numbers[name]), *check]
-    code.append((_RETURN, 0, 0, ALLOW))
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+    return _assembled(code)
+
+
+def only_families(machine: Machine, families: list[int]) -> bytes:
+    """A filter that denies sockets of all other families, also by way of io_uring, and nothing else."""
+    code = _entry(machine)
+    check = _only(0, families, errno.EACCES)
+    code += [(_JEQ, 0, 1, machine.numbers["io_uring_setup"]), (_RETURN, 0, 0, ERRNO | errno.ENOSYS)]
+    code += [(_JEQ, 0, len(check), machine.numbers["socket"]), *check]
+    return _assembled(code)
+
+
+def _entry(machine: Machine) -> list[Instruction]:
+    """Ends the process for calls of another table; the call's number is loaded then."""
+    code: list[Instruction] = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, machine.audit), (_RETURN, 0, 0, KILL)]
+    code.append((_LOAD, 0, 0, _NUMBER))
+    if machine.name == "x86_64":
+        code += [(_JGE, 0, 1, X32_BIT), (_RETURN, 0, 0, KILL)]
+    return code
+
+
+def _assembled(code: list[Instruction]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in [*code, (_RETURN, 0, 0, ALLOW)])
 
 
 def _argument_checks(*, unix_sockets: bool) -> dict[str, list[Instruction]]:

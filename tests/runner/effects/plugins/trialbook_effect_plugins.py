@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +85,31 @@ async def restless(ctx: Context, params: Calls) -> Any:
 
     await asyncio.gather(*(one(number) for number in range(params.count)))
     return ctx.new_id()
+
+
+class Reach(msgspec.Struct):
+    """``how``: ``plain`` fails when there is no network, ``caught`` goes on, ``program`` lets another program try."""
+
+    port: int
+    how: str = "plain"
+
+
+PROGRAM = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 2)"
+
+
+@workload("networker", params=Reach)
+async def networker(_ctx: Context, params: Reach) -> str:
+    """Connect to a port of this machine, whatever the record says."""
+    if params.how == "program":
+        done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", PROGRAM, str(params.port)], check=False)
+        return f"exit code {done.returncode}"
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", params.port)
+        writer.close()
+    except OSError:
+        if params.how == "plain":
+            raise
+    own, other = socket.socketpair()  # what stays on this machine stays possible
+    own.close()
+    other.close()
+    return "done"
