@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+ISO = "ISO8601"
 DATE_FORMATS = ("%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y")
 TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M:%S",
@@ -43,19 +44,22 @@ def parse_times(values: list[Any], name: str) -> pd.Series:
     and ``TIME_FORMATS``.
     """
     texts = pd.Series([value if isinstance(value, str) else None for value in values], dtype="str")
-    times = _in_utc(texts, "ISO8601")
+    times = in_utc(texts, ISO)
     for format_ in DATE_FORMATS + TIME_FORMATS:
         left = times.isna() & texts.notna()
         if not left.any():
             break
-        times = times.mask(left, _in_utc(texts.where(left), format_))
+        times = times.mask(left, in_utc(texts.where(left), format_))
     found = _NAMED.fullmatch(name)
     unit, zone = (found[1], found[2]) if found else ("ns", None)
     fitted = _fitted(times.dt.tz_localize(None), unit)
     return fitted if zone is None else fitted.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
-def _in_utc(texts: pd.Series, format_: str) -> pd.Series:
+def in_utc(texts: pd.Series, format_: str) -> pd.Series:
+    """The times of texts in that format, in UTC; NaT for those in another. What ISO says without an offset is UTC."""
+    begin = texts.str.match("[0-9]{4}" if format_ == ISO else "[0-9]")  # pandas also reads "today"
+    texts = texts.where(begin.fillna(value=False).astype(bool))
     return pd.to_datetime(texts, format=format_, errors="coerce", utc=True)
 
 

@@ -103,7 +103,8 @@ Declared = Mapping[str, Sequence[Column]]
 
 Check: TypeAlias = "Callable[[Tables, Declared], Iterable[Message]]"
 """Looks at converted tables; what it finds are messages."""
-Transformer: TypeAlias = "Callable[[dict[str, pd.DataFrame], Declared], Iterable[Message]]"
+OwnTables: TypeAlias = "dict[str, pd.DataFrame]"
+Transformer: TypeAlias = "Callable[[OwnTables, Declared], Iterable[Message]]"
 """Changes the tables in the dictionary it is given, which is the load's own copy."""
 
 

@@ -7,46 +7,35 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from msgspec import Struct
 
 from trialbook_algomancy.etl.findings import Flags, absent
 from trialbook_algomancy.etl.keys import NULL, Codes, Relation, codes, relations
 from trialbook_algomancy.etl.messages import Message, Severity
-from trialbook_algomancy.schemas import Declared
+from trialbook_algomancy.schemas import Declared, OwnTables
 
 ORPHAN = "CASCADE_ORPHAN_DROP"
 REQUIRED_CHILD = "CASCADE_REQUIRED_CHILD_DROP"
 PARTIAL_LOSS = "CASCADE_PARTIAL_LOSS_DROP"
 
 
-class CascadeDrop(Struct, frozen=True):
-    """Drops rows by the foreign keys of the schemas, in rounds of three rules, until a round drops nothing.
-
-    Children whose complete key has no parent; parents without children where ``parent_requires_child``; where
-    ``track_partial_loss``, parents that have lost some but not all of the children that they had at first. Rows are
-    numbered anew. One message for each table, rule and relation tells how many were dropped.
-    """
-
-    severity: Severity = Severity.ERROR
-
-    def __call__(self, tables: dict[str, pd.DataFrame], declared: Declared) -> Iterator[Message]:
-        """What was dropped, and which relations could not be looked at."""
-        sides = []
-        for relation in relations(declared):
-            if relation.child not in tables:
-                continue
-            problems = absent(self.severity, relation, tables)
-            yield from problems
-            if not problems:
-                sides.append(_Side(relation, tables))
-        state = _State({name: np.ones(len(table), dtype=bool) for name, table in tables.items()})
-        state.settle(sides)
-        for name, kept in state.kept.items():
-            if not kept.all():
-                tables[name] = tables[name][kept].reset_index(drop=True)
-        for (table, code, number), count in state.dropped.items():
-            text = f"{count} row(s) dropped from '{table}' by {code} on relation {_arrow(sides[number].relation)}"
-            yield Message(self.severity, text, table, code=code)
+def cascade(tables: OwnTables, declared: Declared, severity: Severity) -> Iterator[Message]:
+    """What ``CascadeDrop`` does."""
+    sides = []
+    for relation in relations(declared):
+        if relation.child not in tables:
+            continue
+        problems = absent(severity, relation, tables)
+        yield from problems
+        if not problems:
+            sides.append(_Side(relation, tables))
+    state = _State({name: np.ones(len(table), dtype=bool) for name, table in tables.items()})
+    state.settle(sides)
+    for name, kept in state.kept.items():
+        if not kept.all():
+            tables[name] = tables[name][kept].reset_index(drop=True)
+    for (table, code, number), count in state.dropped.items():
+        text = f"{count} row(s) dropped from '{table}' by {code} on relation {_arrow(sides[number].relation)}"
+        yield Message(severity, text, table, code=code)
 
 
 def _arrow(relation: Relation) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from trialbook_algomancy.data_columns import TEXT, infer, intervals, restore, text_of
-from trialbook_algomancy.data_times import DATE_FORMATS, TIME_FORMATS, parse_times
+from trialbook_algomancy.data_times import DATE_FORMATS, ISO, TIME_FORMATS, in_utc, parse_times
 from trialbook_algomancy.etl.messages import Message, Severity
 from trialbook_algomancy.schemas import Column, Dtype
 
@@ -198,17 +198,19 @@ def _boolean(texts: pd.Series) -> pd.Series:
 
 def _datetime(texts: pd.Series) -> pd.Series:
     present = _present(texts)
-    for format_ in ("ISO8601", *DATE_FORMATS, *TIME_FORMATS):
-        times = pd.to_datetime(present, format=format_, errors="coerce", utc=True)
-        if not (times.isna() & present.notna()).any():
-            break
-    else:
-        iso = pd.to_datetime(present, format="ISO8601", errors="coerce", utc=True)
-        row = int(np.flatnonzero((iso.isna() & present.notna()).to_numpy(dtype=bool))[0])
-        raise _Failed(f"'{texts.iloc[row]}' is no date", row)
-    fitted = parse_times([], "datetime64[ns]") if not len(times) else times.dt.tz_localize(None)
+    readings = (in_utc(present, format_) for format_ in (ISO, *DATE_FORMATS, *TIME_FORMATS))
+    wrong: list[int] = []
+    for times in readings:
+        odd = np.flatnonzero((times.isna() & present.notna()).to_numpy(dtype=bool))
+        if not odd.size:
+            return _nanoseconds(times)
+        wrong.append(int(odd[0]))
+    raise _Failed(f"'{texts.iloc[wrong[0]]}' is no date", wrong[0])
+
+
+def _nanoseconds(times: pd.Series) -> pd.Series:
     try:
-        return fitted.dt.as_unit("ns")
+        return times.dt.tz_localize(None).dt.as_unit("ns")
     except pd.errors.OutOfBoundsDatetime as error:
         raise _Failed(str(error)) from None
 

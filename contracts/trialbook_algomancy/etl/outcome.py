@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from msgspec import Struct
 
 from trialbook_algomancy.etl.messages import Message, Severity
+
+if TYPE_CHECKING:  # a record is read without it
+    import pandas as pd
 
 
 class LoadedFile(Struct, frozen=True):
