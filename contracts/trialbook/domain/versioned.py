@@ -129,6 +129,10 @@ def evolve(state: State, event: VersionedEvent, at: str) -> State:
     raise AssertionError(f"unknown event {type(event).__name__}")
 
 
+def _same(version: Version, command: AddVersion) -> bool:
+    return (version.files, version.metadata, version.run) == (command.files, command.metadata, command.run)
+
+
 class Kind(msgspec.Struct, frozen=True):
     """One kind of versioned thing: its word and its event classes."""
 
@@ -154,7 +158,7 @@ class Kind(msgspec.Struct, frozen=True):
             raise NotFound(f"{self.word}_not_found", f"There is no such {self.word}.")
         if isinstance(command, Delete):
             return (self.deleted(),)
-        if state.versions and state.versions[-1].files == command.files and state.versions[-1].run == command.run:
+        if state.versions and _same(state.versions[-1], command):
             return ()
         number = len(state.versions) + 1
         return (self.version_added(number=number, files=command.files, metadata=command.metadata, run=command.run),)

@@ -44,12 +44,19 @@ def _repeated(command: Any, state: Any) -> bool:
 
 
 async def delete_run(
-    services: Services, caller: Caller, run: str, command_id: str, expected: int | None, scope: str = "run"
+    services: Services,
+    caller: Caller,
+    run: str,
+    command_id: str,
+    expected: int | None,
+    scope: str = "run",
+    *,
+    cancel: bool = False,
 ) -> Outcome[Any]:
-    """Delete a run and release its name in one append. Raises as ``command_run``."""
+    """Delete a run and release its name in one append; ``cancel`` ends its execution. Raises as ``command_run``."""
     aggregate = caller.aggregate("run", run)
     loaded = await services.handler.load(aggregate)
-    delete = commands.Delete(command_id=command_id)
+    delete = commands.Delete(cancel=cancel, command_id=command_id)
     if loaded.sequence and not _repeated(delete, loaded.state):
         must_match(expected, loaded.sequence)
     orders: list[tuple[AggregateId, Any]] = [(aggregate, delete)]

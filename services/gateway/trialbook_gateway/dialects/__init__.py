@@ -8,13 +8,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from trialbook_gateway.cors import GroupCors
-from trialbook_gateway.dialects import marketplace
+from trialbook_gateway.dialects import algomancy, marketplace
 from trialbook_gateway.dialects.dialect import Dialect
 from trialbook_gateway.dialects.masking import mask_server_logs
 from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
 from trialbook_gateway.dialects.settings import DialectSettings, dialect_settings
 from trialbook_gateway.dialects.union import union
+from trialbook_gateway.intact import Intact
 from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
 
@@ -25,7 +26,7 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
     Native routes are looked at first; whatever none of them matches goes to the ``RootRouter``.
     """
     mask_server_logs()
-    dialects = [marketplace.dialect(services)]
+    dialects = [marketplace.dialect(services), algomancy.dialect(services)]
     settings = dialect_settings()
     mounted = [dialect.system for dialect in dialects]
     sole = settings.sole(mounted)
@@ -51,8 +52,9 @@ def _adjust_middleware(
     for middleware in app.user_middleware:
         kind: object = middleware.cls
         options: dict[str, Any] = middleware.kwargs
-        if kind is BodyLimit:
+        if kind is BodyLimit or kind is Intact:
             options.setdefault("render", router.shape)
         elif kind is GroupCors:
             options["expose_headers"] = [*options.get("expose_headers", ()), *exposed]
-            options.update(groups=settings.cors_origins, group_of=router.group)
+            own = {dialect.system: dialect.origins for dialect in dialects if dialect.origins}
+            options.update(groups={**own, **settings.cors_origins}, group_of=router.group, trusted=own)

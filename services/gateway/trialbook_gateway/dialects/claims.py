@@ -29,6 +29,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "http"
     query: frozenset[str] = frozenset()
     body: str = ""
+    own: bool = False
+    """Of a group: nobody else has anything there, so that the dialect itself answers for unknown paths (404, 307)."""
 
     def matches(self, kind: Kind, path: str) -> bool:
         """Whether a request path is meant, whatever its method."""
@@ -104,7 +106,7 @@ def _among(found: list[tuple[str, Claim]], query: Collection[str]) -> Decision:
     best = max(claim.rank for _, claim in found)
     ranked = [(system, claim) for system, claim in found if claim.rank == best]
     if len({system for system, _ in ranked}) == 1:
-        return Chosen(ranked[0][0], known=best[0] == 1)
+        return Chosen(ranked[0][0], known=best[0] == 1 or any(claim.own for _, claim in ranked))
     asked = [(system, claim) for system, claim in ranked if claim.query.intersection(query)]
     if asked:
         return Chosen(asked[0][0])

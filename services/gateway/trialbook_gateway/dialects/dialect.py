@@ -28,6 +28,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     form: str = ""
     exposed_headers: tuple[str, ...] = ()
     """Reply headers that scripts of other origins may read."""
+    origins: tuple[str, ...] = ()
+    """Scripts of these origins may use it with credentials; none: those of the gateway, without."""
     health: Callable[[], Awaitable[dict[str, Any]]] | None = None
     """Members that it adds to the union health body."""
 

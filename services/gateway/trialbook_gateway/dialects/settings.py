@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-_ORIGINS = {"marketplace": "TRIALBOOK_CORS_ORIGINS_MARKETPLACE"}
+_ORIGINS = {
+    "marketplace": "TRIALBOOK_CORS_ORIGINS_MARKETPLACE", "algomancy": "TRIALBOOK_CORS_ORIGINS_ALGOMANCY",
+}  # fmt: skip
 SYSTEMS = ("marketplace", "algomancy", "finetune", "aide", "orchestrator")
 
 

@@ -1,0 +1,103 @@
+"""Many scenarios at once, from the projector's tables, and the large results that do not stand in their runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from trialbook.errors import TooLarge
+from trialbook.queries import PAGE_LIMIT, RunList
+from trialbook_gateway.dialects.algomancy.shape import SCENARIO, Run
+from trialbook_gateway.reading import seen_in
+from trialbook_gateway.services import Caller, Services
+
+REMEMBERED_BYTES = 64 * 1024 * 1024
+AT_ONCE = 8
+STATUSES = {
+    "created": ["created"], "queued": ["queued", "paused"], "processing": ["running"], "complete": ["completed"],
+    "failed": ["failed", "cancelled"],
+}  # fmt: skip
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[Run]
+    next_cursor: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Page).decode
+
+
+class Results:
+    """Large results by digest; those read lately are kept."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+
+    async def of(self, run: Run) -> bytes | None:
+        """The JSON of a run's large result, None when it has none."""
+        sha256 = run.artifact
+        if sha256 is None:
+            return None
+        if sha256 in self._kept:
+            self._kept.move_to_end(sha256)
+            return self._kept[sha256]
+        content = b"".join([piece async for piece in self._services.blobs.get(sha256)])
+        if sha256 not in self._kept:
+            self._kept[sha256] = content
+            self._bytes += len(content)
+        while self._bytes > REMEMBERED_BYTES:
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+        return content
+
+    async def of_all(self, runs: Sequence[Run]) -> list[bytes | None]:
+        """The large results of several runs, in their order."""
+        found: list[bytes | None] = []
+        for start in range(0, len(runs), AT_ONCE):
+            found += await asyncio.gather(*(self.of(run) for run in runs[start : start + AT_ONCE]))
+        return found
+
+
+async def page(
+    services: Services,
+    caller: Caller,
+    *,
+    status: str = "",
+    algorithm: str = "",
+    cursor: str = "",
+    limit: int = PAGE_LIMIT,
+) -> tuple[list[Run], str | None]:
+    """Scenarios in creation order, and where to go on."""
+    while True:
+        query = RunList(
+            workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc",
+            cursor=cursor, limit=limit, labels={"algorithm": algorithm} if algorithm else {},
+            at_least=seen_in(services, caller, 0),
+        )  # fmt: skip
+        try:
+            answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
+        except TooLarge:  # of the reply: results of many kilobytes each
+            if limit == 1:
+                raise
+            limit = max(1, limit // 4)
+            continue
+        found = _decode(answer.result or b"{}")
+        return found.items, found.next_cursor
+
+
+async def everything(services: Services, caller: Caller) -> AsyncIterator[list[Run]]:
+    """All scenarios in creation order, page by page."""
+    cursor: str | None = ""
+    while cursor is not None:
+        runs, cursor = await page(services, caller, cursor=cursor)
+        yield runs
+
+
+async def processing(services: Services, caller: Caller) -> Run | None:
+    """The scenario that is executed now."""
+    runs, _ = await page(services, caller, status="processing", limit=1)
+    return runs[0] if runs else None
