@@ -14,8 +14,8 @@ from trialbook_deploy.errors import DeployError
 # Each is a module of trialbook_deploy.commands with `register(app)`, a dash being an underscore there; the order is
 # that of --help.
 COMMANDS = (
-    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "erase", "nats",
-    "asyncapi", "llm-mock", "marketplace",
+    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "erase",
+    "package", "nats", "asyncapi", "llm-mock", "marketplace",
 )  # fmt: skip
 
 HELP = """Run experiments and keep their record.

@@ -45,6 +45,7 @@ class BlockingRuns(Facade):
     artifacts = Blocking(Runs.artifacts)
     download = Blocking(Runs.download)
     read_artifact = Blocking(Runs.read_artifact)
+    package = Blocking(Runs.package)
 
 
 class BlockingFiles(Facade):

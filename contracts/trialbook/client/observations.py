@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import msgspec
 
 from trialbook.client.following import Following
 from trialbook.client.pages import every
 from trialbook.client.results import ArtifactView, Fact, Results
 from trialbook.client.transfer import Download, save
+from trialbook.client.transport import unreachable
 from trialbook.domain.run.state import TERMINAL, Step
 from trialbook.errors import NotFound
 from trialbook.queries import PAGE_LIMIT, LogPage, LogView, MetricPoint, RowView
@@ -129,6 +131,17 @@ class Observations(Following):
         """A small artifact as bytes, its sha256 checked."""
         _, pieces = await self._artifact(run, artifact)
         return b"".join([piece async for piece in pieces])
+
+    async def package(self, run: str, to: Path | str) -> Path:
+        """Everything about a run as one ZIP archive (RO-Crate) in the file ``to``; see ``trialbook package --verify``.
+
+        Raises ``Unavailable`` when the connection is lost; a package is made anew for every request.
+        """
+        try:
+            async with self._transport.stream(f"/v1/runs/{run}/package", live=True) as response:
+                return await save(response.aiter_bytes(), Path(to), f"run-{run}.zip")
+        except httpx.TransportError as error:
+            raise unreachable(self._transport.base_url, error) from error
 
     async def _artifact(self, run: str, name: str) -> tuple[ArtifactView, AsyncIterator[bytes]]:
         known = await self.artifacts(run)

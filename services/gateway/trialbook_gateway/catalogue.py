@@ -24,6 +24,7 @@ from trialbook_gateway.api import (
     health,
     live,
     llm,
+    packages,
     replays,
     run_artifacts,
     run_commands,
@@ -38,7 +39,8 @@ from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 from trialbook_gateway.trail.story import Story
 
 ROUTERS: tuple[APIRouter, ...] = (
-    health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, live.router, files.router,
+    health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, packages.router,
+    live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
     events.router, asyncapi.router, llm.router, replays.router, diff.router,
     trail.router, erasures.router,

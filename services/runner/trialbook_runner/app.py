@@ -30,6 +30,7 @@ from trialbook_runner.claim import Pool
 from trialbook_runner.dispatch import Dispatcher
 from trialbook_runner.emit import SignalPublisher
 from trialbook_runner.endings import Endings
+from trialbook_runner.environment import describe
 from trialbook_runner.execute.spawner import Spawner
 from trialbook_runner.leases import Leases
 from trialbook_runner.measurements import Measurements
@@ -99,9 +100,10 @@ class Runner:
         endings = Endings(nc, event_log, outside)
         closing.push_async_callback(endings.close)
         leases = Leases(nc, self._clock, settings.lease_s)
+        blobs = NatsBlobStore(nc)
         self._parts = parts = Parts(
-            settings=settings, source=self._source, handler=handler, outside=outside, blobs=NatsBlobStore(nc),
-            registry=self._registry,
+            settings=settings, source=self._source, handler=handler, outside=outside, blobs=blobs,
+            environment=await describe(blobs), registry=self._registry,
             publisher=self._publisher, spawner=self._spawner, leases=leases, workdirs=self._workdirs, clock=self._clock,
             children=Children(outside, endings, Measurements(nc), self._registry, self._source), attempts={},
             walls=await asyncio.to_thread(probe, settings.sandbox, settings.sandbox_cgroup),

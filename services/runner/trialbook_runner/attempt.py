@@ -14,6 +14,7 @@ import nats.errors
 from trialbook.clock import Clock
 from trialbook.domain.run import RunState
 from trialbook.domain.run import commands as c
+from trialbook.domain.run.spec import RunSpec
 from trialbook.envelope import AggregateId
 from trialbook.errors import Refusal
 from trialbook.handle import Handler, Outcome
@@ -53,6 +54,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     outside: Handler
     """For commands on other runs, whose recorded effects do not matter."""
     blobs: BlobStore
+    environment: dict[str, str]
+    """What all attempts here run in; see ``environment.describe``."""
     registry: Registry
     publisher: SignalPublisher
     spawner: Spawner
@@ -88,6 +91,7 @@ class Attempt:
             known = await self._parts.handler.load(aggregate)
             if known.state.spec is not None:
                 claim = msgspec.structs.replace(claim, isolation=known.state.spec.isolation)
+        claim = msgspec.structs.replace(claim, environment=self._environment(known.state.spec))
         if claim.isolation == "sandbox":
             claim = msgspec.structs.replace(claim, sandbox=self._parts.walls.wall or "")
         if self._entry.redelivered:
@@ -106,6 +110,12 @@ class Attempt:
         finally:
             del self._parts.attempts[aggregate]
             self._parts.children.forget(aggregate.id)
+
+    def _environment(self, spec: RunSpec | None) -> dict[str, str]:
+        workload = self._parts.registry.workloads.get(spec.workload) if spec is not None else None
+        if workload is None:
+            return self._parts.environment
+        return {**self._parts.environment, "workload": f"{workload.name}@{workload.version}"}
 
     async def _execute_and_record(self, facts: AttemptFacts) -> None:
         state = facts.state

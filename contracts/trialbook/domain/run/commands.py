@@ -93,6 +93,7 @@ class Claim(Command, frozen=True, kw_only=True):
     runner: str
     isolation: Isolation = "process"
     sandbox: str = ""
+    environment: dict[str, str] = {}
     signal_sequence: int = 0
 
 

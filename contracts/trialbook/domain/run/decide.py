@@ -173,7 +173,10 @@ def _claim(cmd: c.Claim, s: RunState, now: datetime) -> Facts:
         return facts
     if s.not_before and rfc3339(now) < s.not_before:
         raise Conflict("not_yet", f"The next attempt is due at {s.not_before}.", not_before=s.not_before)
-    started = e.Started(attempt=s.attempt + 1, runner=cmd.runner, isolation=cmd.isolation, sandbox=cmd.sandbox)
+    started = e.Started(
+        attempt=s.attempt + 1, runner=cmd.runner, isolation=cmd.isolation, sandbox=cmd.sandbox,
+        environment=cmd.environment,
+    )  # fmt: skip
     return (*facts, started)
 
 

@@ -61,6 +61,8 @@ class Started(RunEvent, frozen=True, kw_only=True):
     isolation: str = "process"
     sandbox: str = ""
     """Which wall really ran: ``bwrap``, ``landlock`` or ``none``; empty when no sandbox was asked for."""
+    environment: dict[str, str] = {}
+    """Versions of workload, Trialbook, Python and platform; ``packages``: sha256 of the list of installed packages."""
 
 
 class AttemptLost(RunEvent, frozen=True, kw_only=True):

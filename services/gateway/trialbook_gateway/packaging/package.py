@@ -1,0 +1,139 @@
+"""Put a package together: facts with proofs, order and verdict, inputs, outputs, signals, environment, statements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trialbook.audit.signer import Signer
+from trialbook.errors import NotFound
+from trialbook.package import dsse
+from trialbook.package.check import CONTENTS, FACTS, PROOFS, PROVENANCE, Inclusion, Proofs
+from trialbook.package.crate import METADATA, metadata
+from trialbook.package.provenance import contents, provenance
+from trialbook.views import RunView
+from trialbook_gateway.packaging.archive import Writer
+from trialbook_gateway.packaging.sources import Fact, Sources, environment_of, line_of
+
+FLUSH_BYTES = 256 * 1024
+NDJSON, JSON = "application/x-ndjson", "application/json"
+Environments = dict[int, dict[str, str]]
+
+
+class Packager:
+    """Writes one run's package to a file."""
+
+    def __init__(self, sources: Sources, signer: Signer, made_at: str) -> None:
+        self._sources, self._signer, self._made_at = sources, signer, made_at
+        self._environments: Environments = {}
+        self._sequences: list[int] = []
+        self._actor = ""
+
+    async def write(self, path: Path) -> RunView:
+        """The whole package. Raises ``NotFound``, ``Unavailable``."""
+        run = await self._sources.view()
+        writer = Writer(path)
+        try:
+            await self._records(writer, run)
+            await self._bytes(writer, run)
+            await self._statements(writer, run)
+        finally:
+            await writer.close()
+        return run
+
+    async def _records(self, writer: Writer, run: RunView) -> None:
+        about = "Every decision about the run, exactly as it stands in the ledger, one per line."
+        await writer.add(FACTS, self._facts(), about=about, media_type=NDJSON)
+        note = await self._sources.checkpoint()
+        paths = [await self._sources.inclusion(sequence, note.size) for sequence in self._sequences]
+        proofs = Proofs(note.note, [Inclusion(proof.sequence, proof.path) for proof in paths])
+        about = "A signed checkpoint of the ledger and the proof of each fact in it."
+        await writer.add_bytes(PROOFS, msgspec.json.encode(proofs), about=about, media_type=JSON)
+        body = msgspec.json.format(msgspec.json.encode(run), indent=2)
+        await writer.add_bytes("run.json", body, about="The run as its readers see it.", media_type=JSON)
+        await writer.add("logs.ndjson", _lines(self._sources.logs()), about="All log lines.", media_type=NDJSON)
+        await writer.add("metrics.ndjson", _lines(self._sources.metrics()), about="All metrics.", media_type=NDJSON)
+        for kind in await self._sources.tables():
+            rows = _lines(self._sources.rows(kind))
+            await writer.add(f"rows/{kind}.ndjson", rows, about=f"The rows of table {kind}.", media_type=NDJSON)
+
+    async def _facts(self) -> AsyncIterator[bytes]:
+        buffer = bytearray()
+        async for fact in self._sources.facts():
+            self._note(fact)
+            buffer += line_of(fact)
+            if len(buffer) >= FLUSH_BYTES:
+                yield bytes(buffer)
+                buffer.clear()
+        yield bytes(buffer)
+
+    def _note(self, fact: Fact) -> None:
+        self._sequences.append(fact.sequence)
+        self._actor = self._actor or fact.event.actor
+        if (found := environment_of(fact.event)) is not None:
+            attempt, environment = found
+            self._environments[attempt] = environment
+
+    async def _bytes(self, writer: Writer, run: RunView) -> None:
+        for name, digest in sorted(run.inputs.items()):
+            await writer.add(f"inputs/{name}", self._sources.bytes_of(digest), role="input", about=f"Input {name}.")
+        for name, artifact in sorted(run.artifacts.items()):
+            chunks = self._sources.bytes_of(artifact.sha256)
+            about = f"Produced by attempt {artifact.attempt}."
+            await writer.add(f"artifacts/{name}", chunks, role="output", about=about, media_type=artifact.media_type)
+        if run.result_blob is not None:
+            chunks = self._sources.bytes_of(run.result_blob)
+            await writer.add("result.json", chunks, role="output", about="What it returned.", media_type=JSON)
+        body = msgspec.json.format(msgspec.json.encode(self._environments), indent=2)
+        about = "Versions that each attempt ran in."
+        await writer.add_bytes("environment/attempts.json", body, about=about, media_type=JSON)
+        for digest in sorted({e["packages"] for e in self._environments.values() if "packages" in e}):
+            chunks, about = self._sources.bytes_of(digest), "Installed packages, name==version."
+            await writer.add(f"environment/packages-{digest[:12]}.txt", chunks, about=about, media_type="text/plain")
+
+    async def _statements(self, writer: Writer, run: RunView) -> None:
+        lines = b"".join(msgspec.json.encode(e) + b"\n" for e in statements(run, self._environments, self._signer))
+        about = "A signed in-toto statement (SLSA provenance) for each artifact."
+        await writer.add_bytes(PROVENANCE, lines, about=about, media_type=NDJSON)
+        described = metadata(run, writer.members, self._actor or "anonymous", self._made_at)
+        body = msgspec.json.format(msgspec.json.encode(described), indent=2)
+        await writer.add_bytes(METADATA, body, about="This package as RO-Crate.")
+        files = {member.path: member.sha256 for member in writer.members}
+        envelope = dsse.sign(contents(run, files), self._signer)
+        await writer.add_bytes(CONTENTS, msgspec.json.encode(envelope), about="All files, signed.")
+
+
+def statements(run: RunView, environments: Mapping[int, dict[str, str]], signer: Signer) -> list[dsse.Envelope]:
+    """A signed statement for each artifact, by name."""
+    return [
+        dsse.sign(provenance(run, name, artifact, environments.get(artifact.attempt, {})), signer)
+        for name, artifact in sorted(run.artifacts.items())
+    ]
+
+
+async def signed_statements(sources: Sources, signer: Signer, only: str = "") -> list[dsse.Envelope]:
+    """The statements about a run's artifacts, or about one of them. Raises ``NotFound``."""
+    run = await sources.view()
+    if only and only not in run.artifacts:
+        known = sorted(run.artifacts)
+        raise NotFound("artifact_not_found", f"The run has no artifact {only[:100]!r}.", known=known)
+    environments: Environments = {}
+    async for fact in sources.facts():
+        if (found := environment_of(fact.event)) is not None:
+            environments[found[0]] = found[1]
+    if only:
+        run = msgspec.structs.replace(run, artifacts={only: run.artifacts[only]})
+    return statements(run, environments, signer)
+
+
+async def _lines(items: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    buffer = bytearray()
+    async for item in items:
+        buffer += bytes(item) + b"\n"
+        if len(buffer) >= FLUSH_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer)

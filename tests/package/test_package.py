@@ -1,0 +1,73 @@
+"""A package of a real run on a real stack, taken away and checked without it; and tampered with."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from trialbook.client import AsyncClient
+from trialbook_deploy.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+PROGRAM = (
+    "import pathlib, os; text = pathlib.Path(os.environ['TRIALBOOK_INPUT_DATA']).read_text(); print('read', text); "
+    "pathlib.Path('out').mkdir(); pathlib.Path('out/copy.txt').write_text(text.upper())"
+)
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "trialbook_deploy", *arguments], capture_output=True, text=True)
+
+
+async def test_a_run_is_taken_away_and_checked_without_the_service(tmp_path: Path) -> None:
+    package = tmp_path / "run.zip"
+    async with Stack(tmp_path / "data") as stack:
+        async with AsyncClient(stack.url) as client:
+            data = await client.files.upload(b"some words", name="data.txt")
+            argv = [sys.executable, "-c", PROGRAM]
+            run = await client.runs.submit(
+                "command", {"argv": argv, "artifacts": ["out/*"]}, inputs={"data": data.data["sha256"]}
+            )
+            done = await client.runs.wait(run.id)
+            assert done.status == "completed", done.error
+            facts = [fact async for fact in client.runs.iterate_facts(run.id)]
+        took = cli("package", run.id, "-o", str(package), "--url", stack.url)
+        assert took.returncode == 0, took.stderr
+        async with httpx.AsyncClient(base_url=stack.url) as http:
+            key = (await http.get("/v1/ledger")).json()["key"]
+            bundle = (await http.get(f"/v1/runs/{run.id}/provenance?artifact=out/copy.txt")).text
+            assert json.loads(bundle.splitlines()[0])["payloadType"] == "application/vnd.in-toto+json"
+            assert (await http.get(f"/v1/runs/{run.id}/provenance?artifact=none")).status_code == 404
+            assert (await http.get(f"/v1/runs/{'0' * 32}/package")).status_code == 404
+    with zipfile.ZipFile(package) as archive:
+        names = set(archive.namelist())
+        assert {"inputs/data", "artifacts/out/copy.txt", "facts.ndjson", "logs.ndjson", "run.json"} <= names
+        assert archive.read("artifacts/out/copy.txt") == b"SOME WORDS"
+        assert len(archive.read("facts.ndjson").splitlines()) == len(facts)
+        assert b"read some words" in archive.read("logs.ndjson")
+        environment = json.loads(archive.read("environment/attempts.json"))["1"]
+        assert environment["workload"].startswith("command@")
+        assert any(name.startswith("environment/packages-") for name in names)
+        graph = {e["@id"]: e for e in json.loads(archive.read("ro-crate-metadata.json"))["@graph"]}
+        assert graph["./"]["conformsTo"]["@id"].startswith("https://w3id.org/ro/wfrun/process/")
+        assert {p["@id"] for p in graph["./"]["hasPart"]} == names - {"ro-crate-metadata.json", "package.intoto.json"}
+        assert graph[f"#run-{run.id}"]["result"] == [{"@id": "artifacts/out/copy.txt"}]
+    good = cli("package", "--verify", str(package), "--key", key)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "in order" in good.stdout
+    tampering_is_found(package, tmp_path / "forged.zip", key)
+
+
+def tampering_is_found(package: Path, forged: Path, key: str) -> None:
+    with zipfile.ZipFile(package) as source, zipfile.ZipFile(forged, "w") as target:
+        for name in source.namelist():
+            body = source.read(name)
+            target.writestr(name, b"OTHER WORDS" if name == "artifacts/out/copy.txt" else body)
+    bad = cli("package", "--verify", str(forged), "--key", key)
+    assert bad.returncode == 1
+    assert "artifacts/out/copy.txt was changed" in bad.stdout
+    assert cli("package", "--verify", str(package)).returncode == 2
