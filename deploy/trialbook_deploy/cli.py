@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from keyword import iskeyword
 from typing import Annotated
 
 import typer
 
 from trialbook_deploy.errors import DeployError
 
-# Each is a module of trialbook_deploy.commands with `register(app)`, a dash being an underscore there; the order is
+# Each is a module of trialbook_deploy.commands with `register(app)`, a dash being an underscore there, and a
+# keyword with one at its end; the order is
 # that of --help.
 COMMANDS = (
-    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "erase",
+    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "export", "import", "seal",
+    "segments", "erase",
     "package", "nats", "asyncapi", "llm-mock", "marketplace",
 )  # fmt: skip
 
@@ -45,7 +48,8 @@ def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
     )
     app.callback(help=HELP)(_root)
     for name in names:
-        import_module(f"trialbook_deploy.commands.{name.replace('-', '_')}").register(app)
+        module = f"{name}_" if iskeyword(name) else name.replace("-", "_")
+        import_module(f"trialbook_deploy.commands.{module}").register(app)
     return app
 
 

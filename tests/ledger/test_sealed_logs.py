@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from tests.ledger.support import StoredFacts
 
+from tests.ledger.support import StoredFacts
 from trialbook.ledger.reader import read_ledger
 from trialbook.ledger.storage import LocalStorage
 from trialbook.log import purging
