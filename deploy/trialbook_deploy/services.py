@@ -10,12 +10,15 @@ from pathlib import Path
 
 from trialbook_deploy import nats
 from trialbook_deploy.child import ChildSpec
+from trialbook_deploy.ledger_key import ENV as LEDGER_KEY
+from trialbook_deploy.ledger_key import with_ledger_key
 from trialbook_deploy.master_key import with_master_key
 
 # At the end nothing new is let in first, then runs are handed back, then what they said is projected.
 STAGES = {"gateway": 0, "runner": 1, "projector": 2, "nats": 3}
 # Only the gateway decides who may do what; the others must not be able to leak the tokens.
 GATEWAY_SECRETS = ("TRIALBOOK_API_TOKENS",)
+SIGNERS = ("projector", "gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ def environment(settings: Settings, service: str, base: Mapping[str, str] | None
     if service != "gateway":
         for name in GATEWAY_SECRETS:
             inherited.pop(name, None)
+    if service in SIGNERS:
+        inherited |= with_ledger_key(inherited, settings.data_dir)
+    else:
+        inherited.pop(LEDGER_KEY, None)
     return (
         inherited
         | with_master_key(inherited, settings.data_dir)

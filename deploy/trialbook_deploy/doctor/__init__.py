@@ -36,6 +36,6 @@ async def _connected(nats_url: str, monitor_url: str | None) -> list[Finding]:
         return [fail("nats", refusal.detail, "Start it, or correct the address.")]
     try:
         found = await server.check_server(nc, monitor_url)
-        return [*found, *await services.projector(nc), *await services.runners(nc)]
+        return [*found, *await services.projector(nc), *await services.ledger(nc), *await services.runners(nc)]
     finally:
         await nc.close()

@@ -15,6 +15,7 @@ from trialbook.clock import SystemClock
 from trialbook.errors import Refusal
 from trialbook.log.tail import Tail
 from trialbook.presence import MISSING_AFTER_S, RunnerInfo
+from trialbook.proofs import LedgerInfo, LedgerState
 from trialbook.queries import Health, ProjectorHealth
 from trialbook.streams import PRESENCE
 from trialbook_deploy.doctor.finding import Finding, fail, ok, size_text, warn
@@ -38,6 +39,23 @@ async def gateway(url: str) -> Finding:
     if reply.status_code != httpx.codes.OK:
         return fail("gateway", f"{url} is not ready ({reply.status_code}): {reply.text[:200]}", remedy)
     return ok("gateway", f"{url} is ready")
+
+
+async def ledger(nc: Client) -> list[Finding]:
+    """Whether the ledger holds what was written, as the projector's verification has found."""
+    try:
+        answer = await NatsAsk(nc).ask("_", LedgerState(), timeout_s=ASK_SECONDS)
+    except Refusal:
+        return []  # the projector's own finding says why
+    info = msgspec.json.decode(answer.result or b"{}", type=LedgerInfo)
+    if info.state == "damaged":
+        return [fail("ledger", info.why, "Stop the stack and restore the data from a backup; see docs/audit.md.")]
+    signed = (
+        f"{info.signed:,} of {info.size:,} facts are signed" if info.key else "nothing is signed"
+    )
+    if info.state == "verifying":
+        return [ok("ledger", f"{info.checked:,} of {info.total:,} facts verified since the start; {signed}")]
+    return [ok("ledger", f"verified at {info.verified_at}; {signed}")]
 
 
 async def projector(nc: Client) -> list[Finding]:

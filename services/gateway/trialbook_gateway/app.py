@@ -20,6 +20,7 @@ from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
 from trialbook_gateway.idempotency import HEADER as IDEMPOTENCY_KEY
 from trialbook_gateway.idempotency import REPLAYED
+from trialbook_gateway.intact import Intact
 from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.replies import SEQUENCE
 from trialbook_gateway.request_id import HEADER as REQUEST_ID
@@ -85,6 +86,7 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
         Middleware(GroupCors, origins=settings.cors_origins, allow_headers=accepted, expose_headers=exposed)
     )  # the dialects add their own origins
     stack.append(Middleware(Guard, authenticator=services.authenticator, prefix="/v1"))
+    stack.append(Middleware(Intact, damage=services.damage))  # the dialects add the shapes of their refusals
     stack.append(Middleware(BodyLimit, max_bytes=max_bytes, idle_s=settings.body_idle_s))
     stack.append(Middleware(Heads))
     stack.append(Middleware(HotPaths))

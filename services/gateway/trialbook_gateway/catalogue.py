@@ -11,11 +11,13 @@ from trialbook.domain.versioned import Version
 from trialbook.history import Changes, Difference
 from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
+from trialbook.proofs import ConsistencyProof, InclusionProof
 from trialbook.queries import ItemView, LogPage, Page, SqlResult
 from trialbook.views import RunView, WorkloadView
 from trialbook_gateway.api import (
     analysis,
     asyncapi,
+    audit,
     catalog,
     diff,
     erasures,
@@ -42,14 +44,15 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, packages.router,
     live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router, asyncapi.router, llm.router, replays.router, diff.router,
+    events.router, asyncapi.router, audit.router, llm.router, replays.router, diff.router,
     trail.router, erasures.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
     Difference, Changes, Story,
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
-    Validation, llm.LlmView, llm.LlmUsage, erasures.ErasureView,
+    Validation, llm.LlmView, llm.LlmUsage, audit.LedgerView, audit.CheckpointPage, InclusionProof,
+    ConsistencyProof, erasures.ErasureView,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
     RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,

@@ -12,6 +12,7 @@ from trialbook.clock import Clock
 from trialbook.errors import Invalid, NotFound
 from trialbook.log.tail import Message
 from trialbook.presence import MISSING_AFTER_S, RunnerInfo, WorkloadInfo
+from trialbook.proofs import LedgerInfo
 from trialbook.streams import PRESENCE
 from trialbook_gateway.follow import Follower
 
@@ -35,6 +36,7 @@ class Directory:
         self._clock = clock
         self._runners: dict[str, tuple[RunnerInfo, datetime]] = {}
         self._workloads: dict[str, WorkloadInfo] = {}
+        self._ledgers: dict[str, LedgerInfo] = {}
         self._follower = Follower(nc, PRESENCE, [subjects.PRESENCE_ALL], self._apply)
 
     async def start(self, wait_s: float) -> None:
@@ -54,6 +56,17 @@ class Directory:
         elif what == "workload":
             workload = msgspec.json.decode(message.data, type=WorkloadInfo)
             self._workloads[workload.name] = workload
+        elif what == "ledger":
+            ledger = msgspec.json.decode(message.data, type=LedgerInfo)
+            self._ledgers[ledger.id] = ledger
+
+    def ledgers(self) -> list[LedgerInfo]:
+        """What every projector has last said about the ledger."""
+        return list(self._ledgers.values())
+
+    def damage(self) -> LedgerInfo | None:
+        """What a projector has found damaged and not taken back."""
+        return next((ledger for ledger in self._ledgers.values() if ledger.state == "damaged"), None)
 
     def runners(self) -> list[Runner]:
         """Every runner ever heard of, by name."""

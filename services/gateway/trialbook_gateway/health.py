@@ -17,12 +17,14 @@ PROJECTOR_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``healthy``; ``degraded``: all works, but no runner is live or the projector lags; ``unhealthy``."""
 
     status: str
     services: dict[str, str]
     projector: ProjectorHealth | None
+    why: str = ""
+    """What is damaged."""
 
     @property
     def http_status(self) -> int:
@@ -43,10 +45,12 @@ async def report(services: Services) -> Report:
     if projector is not None:
         lagging = projector.lag_facts + projector.lag_signals > services.settings.ready_lag_messages
         states["projector"] = "degraded" if lagging else "healthy"
+    if (damage := services.damage()) is not None:
+        states["ledger"] = "unhealthy"
     if services.started and any(runner.live for runner in services.directory.runners()):
         states["runners"] = "healthy"
-    if "unhealthy" in (states["nats"], states["projector"]):
-        return Report(status="unhealthy", services=states, projector=projector)
+    if "unhealthy" in (states["nats"], states["projector"], states.get("ledger")):
+        return Report(status="unhealthy", services=states, projector=projector, why=damage.why if damage else "")
     status = "healthy" if states["projector"] == states["runners"] == "healthy" else "degraded"
     return Report(status=status, services=states, projector=projector)
 
@@ -72,6 +76,7 @@ def union_body(services: Services, found: Report) -> dict[str, Any]:
         "title": "Trialbook",
         "timestamp": rfc3339(services.clock.now()),
         "services": found.services,
+        **({"detail": found.why} if found.why else {}),
         "sessions": sessions,
         "workflows_available": "orchestrator" in services.directory.available(),
         "orchestrator_initialized": False,

@@ -19,6 +19,7 @@ from trialbook.llm import LlmSettings, llm_settings
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
+from trialbook.proofs import LedgerInfo
 from trialbook.vault import KeyRing, master_key
 from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
@@ -147,6 +148,10 @@ class Services:
         return Caller(
             state.get("principal", ANONYMOUS), workspace, state.get("request_id", ""), state.get("traceparent", "")
         )
+
+    def damage(self) -> LedgerInfo | None:
+        """What is known to be damaged in the ledger; None: nothing."""
+        return self.directory.damage() if self.started else None
 
     def wrote(self, aggregate: AggregateId, sequence: int) -> None:
         """Note an append, so that it is read here without naming its sequence."""

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from trialbook.audit.signer import PublicKey
+from trialbook_gateway.witnessing import witness_keys
+
 MIB = 1024 * 1024
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -54,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live_max_clients: int = 5_000
     live_frame_bytes: int = 4096
     """Largest frame accepted from a WebSocket client."""
+    witness_keys: tuple[PublicKey, ...] = ()
+    """Witnesses whose cosignatures are taken."""
     ready_lag_messages: int = 50_000
     """Above this many unapplied messages the service calls itself degraded."""
 
@@ -95,6 +100,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "TRIALBOOK_LIVE_SEND_TIMEOUT_S": ("live_send_timeout_s", float),
     "TRIALBOOK_LIVE_LAG_MESSAGES": ("live_lag_messages", int), "TRIALBOOK_LIVE_RING_BYTES": ("live_ring_bytes", int),
     "TRIALBOOK_LIVE_MAX_CLIENTS": ("live_max_clients", int),
+    "TRIALBOOK_WITNESS_KEYS": ("witness_keys", witness_keys),
     "TRIALBOOK_READY_LAG_MESSAGES": ("ready_lag_messages", int),
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_ACK_PENDING = 20_000
 TICK_S = 0.25
 RETRY_S = 0.25
+HELD_S = 5.0
 
 
 async def ensure_consumer(nc: Client, pool: str, priority: str, lease_s: float) -> str:
@@ -61,6 +62,8 @@ class Pool:
         self._pullers: list[Puller] = []
         self._changed = asyncio.Event()
         self._open = True
+        self.held = False
+        """Nothing new is taken for now."""
 
     @property
     def busy(self) -> int:
@@ -69,8 +72,8 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """Slots for new entries; none after ``close``."""
-        return self.slots - len(self._tasks) if self._open else 0
+        """Slots for new entries; none after ``close`` and while ``held``."""
+        return self.slots - len(self._tasks) if self._open and not self.held else 0
 
     def close(self) -> None:
         """Take nothing more."""
@@ -146,7 +149,7 @@ class Pool:
             if self._leases.fresh(ours):
                 ours.adopt(message.reply, self._clock.monotonic())
         elif self.free <= 0:
-            await self._nc.publish(message.reply, nak(0))
+            await self._nc.publish(message.reply, nak(HELD_S if self.held else 0))
         else:
             self._leases.hold(entry)
             task = asyncio.create_task(self._execute_and_release(entry))
