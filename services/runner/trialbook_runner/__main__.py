@@ -11,6 +11,7 @@ from trialbook.errors import Refusal
 from trialbook.llm.settings import PRICES_IN_WORKLOADS
 from trialbook_runner.execute.child import child_main
 from trialbook_runner.execute.environment import hide_initial
+from trialbook_runner.execute.linux import adopt_orphans
 from trialbook_runner.execute.zygote import start_zygote
 from trialbook_runner.registry import load_registry
 from trialbook_runner.settings import THREAD_LIMITS, settings_from
@@ -35,6 +36,7 @@ def main() -> int:
     registry = load_registry()
     for name in ours:
         del os.environ[name]
+    adopt_orphans()  # what workloads leave when the fork server is killed
     zygote = start_zygote(partial(child_main, registry.workloads))
     import uvloop  # after the fork: it needs nothing of this
 

@@ -33,12 +33,14 @@ from trialbook_runner.endings import Endings
 from trialbook_runner.environment import describe
 from trialbook_runner.execute.spawner import Spawner
 from trialbook_runner.leases import Leases
+from trialbook_runner.ledger import follow_ledger
 from trialbook_runner.measurements import Measurements
 from trialbook_runner.notices import follow_notices
+from trialbook_runner.orphans import Orphans
 from trialbook_runner.registry import Registry
 from trialbook_runner.sandbox.probe import probe
 from trialbook_runner.settings import Settings
-from trialbook_runner.strays import reap_strays
+from trialbook_runner.strays import kill_children, reap_strays
 from trialbook_runner.workdir import Workdirs
 
 log = logging.getLogger(__name__)
@@ -118,10 +120,11 @@ class Runner:
         after = await event_log.last_sequence()
         for work in (
             leases.run(), follow_notices(nc, after, parts.attempts), self._announcer.run(), self._fork_server(),
-            reap_strays(),
+            reap_strays(), Orphans(nc, outside, self._clock, self._source).run(),
             *(pool.run() for pool in self._pools),
         ):  # fmt: skip
             self._serve(work)
+        self._serve(follow_ledger(nc, self._pools))
         slots = ", ".join(f"{pool.name}={pool.slots}" for pool in self._pools)
         log.info("runner %s is ready (%s; %d workloads)", settings.name, slots, len(self._registry.workloads))
 
@@ -130,6 +133,7 @@ class Runner:
 
     async def _fork_server(self) -> None:
         await self._spawner.lost.wait()
+        await kill_children()  # what it left behind are ours now
         raise RuntimeError("the fork server has ended")
 
     async def until(self, stop: asyncio.Event) -> int:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 EVERY_S = 2.0
+KILL_PASSES, PAUSE_S = 200, 0.01
+"""What cannot be killed in two seconds (a hung disk) must not hold up the others."""
 PROC = Path("/proc")
 
 
@@ -25,6 +28,19 @@ async def reap_strays() -> None:
                 os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 -- it does not wait
         ended = found - ended
         await asyncio.sleep(EVERY_S)
+
+
+async def kill_children() -> None:
+    """Kill this process's children, and theirs as they are adopted, until none is alive. For when it is to end anyway:
+    the fork server was killed, and what its workloads had started is nobody's.
+    """
+    left = KILL_PASSES
+    while supported() and left and (alive := {pid for pid in children() if state(pid) not in ("Z", "")}):
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        left -= 1
+        await asyncio.sleep(PAUSE_S)
 
 
 def supported() -> bool:
