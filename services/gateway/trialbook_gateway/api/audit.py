@@ -86,7 +86,7 @@ async def latest(request: Request, _: Annotated[QueryModel, Query()]) -> Respons
     return await _note(services_of(request), proofs.LedgerCheckpoint())
 
 
-@router.post("/checkpoints", summary="Sign a checkpoint now", status_code=201, **operation(ok={201: _TEXT}))
+@router.post("/checkpoints", summary="Sign a checkpoint now", **operation(ok={201: _TEXT}))
 async def sign(request: Request, _: Annotated[QueryModel, Query()]) -> Response:
     """A checkpoint over everything that is in the ledger now; the latest one when that is signed already."""
     services, _caller = await _everywhere(request)
@@ -146,7 +146,6 @@ async def tile(request: Request, path: str, _: Annotated[QueryModel, Query()]) -
 @router.post(
     "/cosignatures",
     summary="Add a witness's signature",
-    status_code=201,
     **operation(ok={201: _TEXT}, errors=(409,), bodies={"text/plain": {"schema": {"type": "string"}}}),
 )
 async def cosign(request: Request, _: Annotated[QueryModel, Query()]) -> Response:
