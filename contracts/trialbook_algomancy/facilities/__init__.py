@@ -7,9 +7,9 @@ from math import nan
 from typing import Any
 
 from trialbook.algomancy import Profile, kpi
-from trialbook_algomancy.facilities.exact import exact
 from trialbook_algomancy.facilities.example import facility_files
-from trialbook_algomancy.facilities.greedy import greedy
+from trialbook_algomancy.facilities.heuristic import greedy
+from trialbook_algomancy.facilities.optimum import exact
 from trialbook_algomancy.schemas import Column, EtlConfig, Schema
 
 PLACE = (Column("id", primary_key=True), Column("x", "float64"), Column("y", "float64"))

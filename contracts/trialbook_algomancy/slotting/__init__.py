@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from trialbook.algomancy import Profile
 from trialbook_algomancy.slotting.algorithms import annealing, as_is, greedy
-from trialbook_algomancy.slotting.exact import exact
+from trialbook_algomancy.slotting.assignment import exact
 from trialbook_algomancy.slotting.example import slotting_files
 from trialbook_algomancy.slotting.files import etl
 from trialbook_algomancy.slotting.kpis import reslot_cost, travel_distance, zone_balance

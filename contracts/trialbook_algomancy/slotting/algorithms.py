@@ -111,6 +111,8 @@ def _anneal(
     far = {item: distance.get(slot or "", 0.0) for item, slot in allocation.items()}
     items, every = list(allocation), max(1, iterations // 100)
     for i in range(iterations):
+        if i % 1000 == 0:
+            progress.check()
         a, b = generator.sample(items, 2)
         delta = picks[a] * (far[b] - far[a]) + picks[b] * (far[a] - far[b])
         if delta < 0 or (temperature > 0 and generator.random() < exp(-delta / temperature)):

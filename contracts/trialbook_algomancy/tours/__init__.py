@@ -11,7 +11,7 @@ from trialbook_algomancy.schemas import Column, EtlConfig, Group, Schema
 from trialbook_algomancy.tours.algorithms import annealing, nearest_neighbour
 from trialbook_algomancy.tours.example import tour_files
 from trialbook_algomancy.tours.locations import read_locations
-from trialbook_algomancy.tours.solver import solver
+from trialbook_algomancy.tours.shortest import solver
 
 COLUMNS = (Column("ID", "int64", primary_key=True), Column("x", "float64"), Column("y", "float64"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trialbook.algomancy import Float, Integer, Progress, Values, algorithm
-from trialbook_algomancy.facilities.greedy import open_cheapest
+from trialbook_algomancy.facilities.heuristic import open_cheapest
 from trialbook_algomancy.facilities.model import COST_PER_KM, SERVICE_RADIUS, Flow, Network, read_network, solution
 from trialbook_algomancy.solving import watched
 
