@@ -12,7 +12,7 @@ from trialbook.history import Changes, Difference
 from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
 from trialbook.proofs import ConsistencyProof, InclusionProof
-from trialbook.queries import ItemView, LogPage, Page, SqlResult
+from trialbook.queries import ItemView, LogPage, Page, SegmentList, SqlResult
 from trialbook.views import RunView, WorkloadView
 from trialbook_gateway.api import (
     analysis,
@@ -32,6 +32,7 @@ from trialbook_gateway.api import (
     run_commands,
     run_parts,
     runs,
+    segments,
     trail,
     workspaces,
 )
@@ -44,7 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, packages.router,
     live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
-    events.router, asyncapi.router, audit.router, llm.router, replays.router, diff.router,
+    events.router, asyncapi.router, audit.router, segments.router, llm.router, replays.router, diff.router,
     trail.router, erasures.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
@@ -52,7 +53,7 @@ VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage, audit.LedgerView, audit.CheckpointPage, InclusionProof,
-    ConsistencyProof, erasures.ErasureView,
+    ConsistencyProof, erasures.ErasureView, SegmentList,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
     RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,
