@@ -23,7 +23,7 @@ from trialbook.handle import Handler
 from trialbook.log.api import ApiError, call_until_ready
 from trialbook.queries import PAGE_LIMIT, Page, RunList
 from trialbook.streams import FACTS, NANO
-from trialbook_runner.entry import ACK, nak
+from trialbook_runner.entry import ACK, PROGRESS, nak
 from trialbook_runner.pull import Puller
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,10 @@ ACTIVE = ["created", "queued", "running", "paused"]
 SLOTS = 8
 """Verdicts that one runner handles at a time."""
 TICK_S, RETRY_S = 0.5, 5.0
-ACK_WAIT_S = 60.0
+ACK_WAIT_S = 6.0
+"""A verdict that was handed to a runner which died is handed to another one then."""
+BEAT_EVERY = 100
+"""Children cancelled between two signs of life."""
 _page = msgspec.json.Decoder(Page).decode
 
 
@@ -99,14 +102,14 @@ class Orphans:
         _, workspace, _, id_, *_ = message.subject.split(".")
         sequence = int(message.reply.split(".")[-4])
         try:
-            await self._cancel_children(AggregateId(workspace, "run", id_), sequence)
+            await self._cancel_children(AggregateId(workspace, "run", id_), sequence, message.reply)
         except (Unavailable, TimedOut) as error:
             log.debug("orphans of %s: %s; trying again", id_, error.detail)
             await self._nc.publish(message.reply, nak(RETRY_S))
         else:
             await self._nc.publish(message.reply, ACK)
 
-    async def _cancel_children(self, parent: AggregateId, sequence: int) -> None:
+    async def _cancel_children(self, parent: AggregateId, sequence: int, reply: str) -> None:
         cursor: str | None = ""
         while cursor is not None:
             query = RunList(
@@ -116,7 +119,9 @@ class Orphans:
             cursor = None if page.next_cursor is None else str(page.next_cursor)
             if page.items and (await self._handler.load(parent)).state.status != "cancelled":
                 return  # it was queued again: the children are its own business
-            for child in page.items:
+            for number, child in enumerate(page.items):
+                if number % BEAT_EVERY == 0:
+                    await self._nc.publish(reply, PROGRESS)
                 await self._cancel(AggregateId(parent.workspace, "run", str(child["id"])), parent, sequence)
 
     async def _cancel(self, child: AggregateId, parent: AggregateId, sequence: int) -> None:
