@@ -164,7 +164,7 @@ def _floats(values: list[Any], kinds: set[type]) -> np.ndarray[Any, Any]:
 
 
 def _booleans(values: list[Any], name: str, kinds: set[type]) -> pd.Series:
-    if not kinds <= {bool, type(None)} or (name == "bool" and None in kinds):
+    if not kinds <= {bool, type(None)} or (name == "bool" and type(None) in kinds):
         raise ValueError("no booleans")
     return pd.Series(pd.array(values, dtype="boolean") if name == "boolean" else np.array(values, dtype=bool))
 

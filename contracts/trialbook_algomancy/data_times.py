@@ -20,7 +20,7 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def iso_texts(column: pd.Series) -> list[str | None]:
     """ISO 8601 texts, None for missing times; fractions of a second only where there are some."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return [None if value is pd.NaT else value.isoformat() for value in column]
+        return [None if value is pd.NaT else _in_whole_minutes(value).isoformat() for value in column]
     values = column.to_numpy()
     texts: list[str | None] = np.datetime_as_string(values, unit="s").tolist()
     unit = np.datetime_data(values.dtype)[0]
@@ -29,6 +29,12 @@ def iso_texts(column: pd.Series) -> list[str | None]:
     for at in np.flatnonzero(missing | (ticks != 0)):
         texts[at] = None if missing[at] else f"{texts[at]}.{_fraction(int(ticks[at]), unit)}"
     return texts
+
+
+def _in_whole_minutes(value: pd.Timestamp) -> pd.Timestamp:
+    """The same instant with an offset that ISO 8601 can say: local mean times before 1937 have seconds in theirs."""
+    offset = value.utcoffset()
+    return value.tz_convert("UTC") if offset is not None and offset.seconds % 60 else value
 
 
 def _fraction(ticks: int, unit: str) -> str:
