@@ -176,6 +176,9 @@ def intervals(values: list[Any]) -> pd.Series:
     closed = {match[1] + match[4] for match in found if match is not None}
     if wrong or len(closed) > 1:
         raise ValueError(f"'{wrong[0]}' is no interval" if wrong else "intervals are closed on different sides")
+    for match in found:
+        if match is not None and _bound(match[2]) > _bound(match[3]):
+            raise ValueError(f"'{match[0]}' ends before it begins")
     bounds = [infer([_bound(match[at]) if match else None for match in found]) for at in (2, 3)]
     left, right = (bound.astype("float64") if bound.hasnans else bound for bound in bounds)
     return pd.Series(pd.arrays.IntervalArray.from_arrays(left, right, closed=_CLOSED[next(iter(closed), "(]")]))

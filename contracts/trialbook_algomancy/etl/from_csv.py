@@ -28,11 +28,13 @@ def read_csv(content: Content, schema: Schema, limits: Limits) -> dict[str, Extr
     lost something (leading zeros, large integers beside empty cells) are read once more, as text.
     """
     _check_cells(content, schema.separator.encode(), limits)
-    table = _table(content, schema.separator)
+    table, names = _table(content, schema.separator)
     declared = {column.name: column.dtype for column in schema.columns}
     columns = {name: _without_loss(table[name], declared.get(name, "string")) for name in table.columns}
     again = [at for at, cells in enumerate(columns.values()) if cells is None]
-    texts = _parsed(content, schema.separator, list(table.columns), usecols=again, dtype=TEXT) if again else table
+    # pandas cannot choose columns of rows that are longer than the header.
+    chosen = again if len(names) == len(columns) else None
+    texts = _parsed(content, schema.separator, names, usecols=chosen, dtype=TEXT) if again else table
     read: dict[str, Raw] = {name: texts[name] if cells is None else cells for name, cells in columns.items()}
     return {schema.file_name: Extracted(read, len(table))}
 
@@ -59,18 +61,18 @@ def _chunks(content: Content) -> Iterator[bytes]:
             yield chunk
 
 
-def _table(content: Content, separator: str) -> pd.DataFrame:
-    """The table with inferred types. Separators at the ends of lines make no column."""
+def _table(content: Content, separator: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table with inferred types, and the names of all cells of a row: separators at its end make no column."""
     table = _parsed(content, separator)
-    if isinstance(table.index, pd.RangeIndex):
-        return table
-    # Rows are longer than the header: pandas has taken their first cells for row labels.
     header = list(table.columns)
+    if isinstance(table.index, pd.RangeIndex):
+        return table, header
+    # Rows are longer than the header: pandas has taken their first cells for row labels.
     beyond = [f"Unnamed: {len(header) + at}" for at in range(table.index.nlevels)]
     table = _parsed(content, separator, header + beyond)
     if not table[beyond].isna().all(axis=None):
         raise Unreadable(f"Rows have {len(header) + len(beyond)} cells, the header has {len(header)}.")
-    return table[header]
+    return table[header], header + beyond
 
 
 def _parsed(content: Content, separator: str, names: list[str] | None = None, **options: Any) -> pd.DataFrame:
