@@ -14,7 +14,8 @@ from trialbook_deploy.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 PROGRAM = (
-    "import pathlib, os; text = pathlib.Path(os.environ['TRIALBOOK_INPUT_DATA']).read_text(); print('read', text); "
+    "import json, os, pathlib; path = json.loads(os.environ['TRIALBOOK_INPUTS'])['data']; "
+    "text = pathlib.Path(path).read_text(); print('read', text); "
     "pathlib.Path('out').mkdir(); pathlib.Path('out/copy.txt').write_text(text.upper())"
 )
 

@@ -14,11 +14,12 @@ SELECT r.id FROM book.runs AS r WHERE r.workspace = ? AND r.status IN ('queued',
     AND r.id IN (SELECT DISTINCT aggregate FROM book.facts WHERE workspace = ? AND datakey = ? AND kind = 'run')
 ORDER BY r.created LIMIT {UNFINISHED}
 """  # noqa: S608 -- a number
-# Facts of other data subjects keep what is theirs; their sealed members cannot be looked into and need not be: digests
+# The list of packages that an attempt ran in belongs to nobody. Facts of other data subjects keep what is theirs; their sealed members cannot be looked into and need not be: digests
 # of stored bytes stand in clear.
 _DIGESTS = """
 WITH named AS (
-    SELECT workspace = ? AND datakey = ? AS own, unnest(regexp_extract_all(data, '[0-9a-f]{64}')) AS digest
+    SELECT workspace = ? AND datakey = ? AND type <> 'run.started.v1' AS own,
+        unnest(regexp_extract_all(data, '[0-9a-f]{64}')) AS digest
     FROM book.facts WHERE regexp_matches(data, '[0-9a-f]{64}')
 )
 SELECT digest FROM named GROUP BY digest HAVING bool_and(own) ORDER BY digest
