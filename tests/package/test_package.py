@@ -39,7 +39,7 @@ async def test_a_run_is_taken_away_and_checked_without_the_service(tmp_path: Pat
         took = cli("package", run.id, "-o", str(package), "--url", stack.url)
         assert took.returncode == 0, took.stderr
         async with httpx.AsyncClient(base_url=stack.url) as http:
-            key = (await http.get("/v1/ledger")).json()["key"]
+            key = (await http.get("/v1/ledger")).json()["ledger"]["key"]
             bundle = (await http.get(f"/v1/runs/{run.id}/provenance?artifact=out/copy.txt")).text
             assert json.loads(bundle.splitlines()[0])["payloadType"] == "application/vnd.in-toto+json"
             assert (await http.get(f"/v1/runs/{run.id}/provenance?artifact=none")).status_code == 404
