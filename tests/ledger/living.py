@@ -16,9 +16,11 @@ from trialbook.streams import CHECKPOINTS, FACTS, SIGNALS
 from trialbook_deploy.stack import Stack
 
 SUBJECTS = {FACTS: "fact.>", SIGNALS: "signal.>", CHECKPOINTS: "checkpoint.>"}
-TALKING = (
-    "import sys\nfor n in range(20): print('line', n)\nprint('::trialbook metric', '{\"name\":\"m\",\"value\":1}')\n"
-)
+TALKING = """
+for n in range(20):
+    print("line", n)
+print('::trialbook metric {"name": "m", "value": 1}')
+"""
 FAILING = "import sys; print('no'); sys.exit(3)"
 
 
@@ -51,7 +53,7 @@ async def submit(http: httpx.AsyncClient, workload: str, key: str = "", **more: 
 
 async def fill(http: httpx.AsyncClient) -> list[str]:
     """Runs that completed, failed, were retried, cancelled and deleted, with names, keys, logs, metrics and files."""
-    runs = [await submit(http, "noop", key=f"key-{n}", params={"value": n}) for n in range(5)]
+    runs = [await submit(http, "noop", key=f"key-{n}", labels={"n": str(n)}) for n in range(5)]
     runs.append(await submit(http, "command", params={"argv": [sys.executable, "-c", TALKING]}, name="talking"))
     runs.append(await submit(http, "command", params={"argv": [sys.executable, "-c", FAILING]}))
     for run in runs:
