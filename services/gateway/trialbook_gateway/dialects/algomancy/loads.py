@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.reading import read_run
 from trialbook_gateway.services import Caller, Services
 
+log = logging.getLogger(__name__)
 LOAD = "algomancy-etl"
 DIALECT = "algomancy"
 ROUTE = "algomancy.loads.create"
@@ -84,8 +86,9 @@ class Loads:
         files = []
         for number, (upload, known) in enumerate(zip(uploads, names, strict=True)):
             stored = await self._services.blobs.put(_pieces(upload), max_bytes=self._settings.max_upload_bytes)
-            inputs[f"file-{number}"] = stored.sha256
-            files.append({"input": f"file-{number}", "name": known.name})
+            place = f"file-{number}.{known.extension}"  # readers look at extensions
+            inputs[place] = stored.sha256
+            files.append({"input": place, "name": known.name})
         params = {"source": "files", "dataset_name": name, "files": files}
         asked = self._identify(caller, request, [params, inputs])
         return await self.ended(caller, asked, _spec(params, inputs, name))
@@ -113,6 +116,7 @@ class Loads:
         error = view.error or {}
         if error.get("code") in BAD_VALUES:
             raise bad_value(str(error.get("detail", "")))
+        log.error("load %s of session %s failed: %s", asked.id, caller.workspace, error.get("detail"))
         raise HttpRefusal(500, "load_failed", INTERNAL)
 
     async def record(self, workspace: str, text: str) -> dict[str, Any]:
