@@ -8,9 +8,11 @@ the server turns into ``cmd.<workspace>.<user>.<verb>`` on the way into the serv
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from trialbook.envelope import AggregateId, Event
+from trialbook.errors import Invalid
 
 FACTS_ALL = "fact.>"
 SIGNALS_ALL = "signal.>"
@@ -33,6 +35,11 @@ PULL_PREFIX = "js"
 """What stands for ``$JS.API`` in the account of a user from outside; clients call it the API prefix of JetStream."""
 HELD = "_held"
 """In the place of a pool: the entry waits in its run's lane. No pool can be called so."""
+
+RESERVED = frozenset({"fact", "signal", "tap", "ask", "cmd", "presence", "blob", "key", "checkpoint", "js"})
+"""First tokens of the services' subjects, onto which nobody else publishes."""
+MAX_PREFIX = 200
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 SignalKind = Literal["log", "metric", "progress", "record"]
 SIGNAL_KINDS: tuple[SignalKind, ...] = ("log", "metric", "progress", "record")
@@ -165,3 +172,24 @@ def acks(stream: str, consumer: str) -> str:
 def below_prefix(subject: str) -> str:
     """The subject of a JetStream request under ``PULL_PREFIX``."""
     return PULL_PREFIX + subject.removeprefix("$JS.API")
+
+
+def replay_prefix(text: str) -> str:
+    """The subject below which facts are replayed. Raises ``Invalid`` (code ``invalid_subject``) unless it is a plain
+    subject outside those of the services and the server.
+    """
+    tokens = text.split(".")
+    if not all(_TOKEN.fullmatch(token) for token in tokens) or len(text) > MAX_PREFIX:
+        raise Invalid(
+            "invalid_subject", f"{text[:80]!r} is no subject: tokens of letters, digits, - and _, no wildcards."
+        )
+    if tokens[0].lower() in RESERVED or tokens[0].startswith("_"):
+        raise Invalid(
+            "invalid_subject", f"Subjects below {tokens[0]!r} are the services' own; replay onto another one."
+        )
+    return text
+
+
+def replayed(prefix: str, subject: str, type_: str) -> str:
+    """Where a replayed fact is published: ``<prefix>.<workspace>.<kind>.<id>.<name>``; CloudEvents subject and type."""
+    return ".".join((prefix, *subject.split("/"), type_.split(".")[1]))

@@ -16,7 +16,8 @@ from trialbook_deploy.errors import DeployError
 # keyword with one at its end; the order is
 # that of --help.
 COMMANDS = (
-    "up", "doctor", "run", "runs", "logs", "cancel", "replay", "sql", "events", "rebuild", "export", "import", "seal",
+    "up", "doctor", "run", "runs", "logs", "cancel", "rerun", "sql", "events", "replay", "diff", "audit",
+    "rebuild", "export", "import", "seal",
     "segments", "erase",
     "package", "nats", "asyncapi", "llm-mock", "marketplace",
 )  # fmt: skip

@@ -198,7 +198,7 @@ async def test_lines_of_a_running_run_are_cut_by_time(http: httpx.AsyncClient, a
     aggregate = AggregateId(room, "run", run)
     ticket = (await actor.handler.load(aggregate)).state.ticket
     await actor.handle(run, c.Claim(ticket=ticket, runner="x"), room)
-    moments = []
+    moments, last = [], 0
     for number in range(4):
         record = {"time": actor._now_us(), "level": "info", "message": str(number), "logger": "l"}
         last = await actor.emit(run, "log", {"attempt": 1, "records": [record]}, room)

@@ -89,6 +89,10 @@ class BlockingLedger(Facade):
     facts = Blocking(Ledger.facts)
     position = Blocking(Ledger.position)
     iterate = Iterating(Ledger.iterate)
+    lines = Iterating(Ledger.lines)
+    diff = Blocking(Ledger.diff)
+    trail = Blocking(Ledger.trail)
+    trail_page = Blocking(Ledger.trail_page)
     follow = Iterating(Ledger.follow)
 
 

@@ -1,0 +1,184 @@
+"""The ledger again: pages, lines, feeds; to files and onto NATS at a chosen speed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from nats.aio.msg import Msg
+
+from tests.gateway.actor import Actor
+from trialbook import subjects
+from trialbook.errors import Invalid
+from trialbook_deploy.stack import Stack
+
+pytestmark = pytest.mark.integration
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+async def told(http: httpx.AsyncClient, room: str, **query: Any) -> list[dict[str, Any]]:
+    reply = await http.get("/v1/events", params=query, headers={**NDJSON, "Trialbook-Workspace": room})
+    assert reply.status_code == 200, reply.text
+    return [json.loads(line) for line in reply.text.split("\n")[:-1]]
+
+
+async def orders(http: httpx.AsyncClient, room: str, count: int, **order: Any) -> list[dict[str, Any]]:
+    body = {"workload": "probe", "start": False, **order}
+    headers = {"Trialbook-Workspace": room}
+    return [(await http.post("/v1/runs", json=body, headers=headers)).json() for _ in range(count)]
+
+
+async def test_lines_are_the_pages_without_end(http: httpx.AsyncClient, actor: Actor, room: str) -> None:
+    odd = {"title": 'quotes " and \\ \u2028 ü \x01\n', "params": {"n": 1}}
+    runs = await orders(http, room, 230) + await orders(http, room, 3, **odd)
+    headers = {"Trialbook-Workspace": room}
+    pages: list[dict[str, Any]] = []
+    url = f"/v1/events?limit=100&at_least={runs[-1]['sequence']}"
+    while url:
+        reply = await http.get(url, headers=headers)
+        pages += reply.json()["items"]
+        url = reply.links["next"]["url"] if "next" in reply.links else ""
+    assert await told(http, room) == pages
+    assert len(pages) == 234
+    assert len(await told(http, room, limit=7)) == 7
+
+
+async def test_facts_are_chosen(http: httpx.AsyncClient, actor: Actor, room: str) -> None:
+    first, second = await orders(http, room, 2)
+    started = (await http.post(f"/v1/runs/{first['id']}/start", headers={"Trialbook-Workspace": room})).json()
+    everything = await told(http, room)
+    assert [one["event"]["type"] for one in everything] == [
+        "workspace.created.v1", "run.created.v1", "run.created.v1", "run.queued.v1",
+    ]  # fmt: skip
+    request = everything[-1]["event"]["correlationid"]
+    offset = second["created_at"].replace("Z", "+00:00")
+    for query, count in (
+        ({"type": "run.queued.v1"}, 1), ({"kind": "run"}, 3), ({"aggregate": first["id"]}, 2),
+        ({"correlation": request}, 1), ({"actor": "nobody"}, 0), ({"actor": "anonymous", "kind": "run"}, 3),
+        ({"after": first["sequence"]}, 2), ({"up_to": first["sequence"]}, 2), ({"from": offset}, 2),
+        ({"to": offset}, 2), ({"from": offset, "to": started["queued_at"]}, 1), ({"as_of": second["sequence"]}, 3),
+    ):  # fmt: skip
+        assert len(await told(http, room, **query)) == count, query
+        params = {**query, "workspace": room}
+        assert len((await http.get("/v1/events", params=params)).json()["items"]) == count, query
+    for query in ({"from": "x"}, {"to": "2026-13-01"}, {"limit": "0"}, {"up_to": "99999999"}):
+        assert (await http.get("/v1/events", params=query, headers=NDJSON)).status_code == 422
+
+
+async def feed(http: httpx.AsyncClient, room: str, **query: Any) -> list[int]:
+    """Sequences of a feed that ends by itself."""
+    headers = {"Accept": "text/event-stream", "Trialbook-Workspace": room}
+    async with asyncio.timeout(10), http.stream("GET", "/v1/events", params=query, headers=headers) as reply:
+        assert reply.status_code == 200, await reply.aread()
+        seen = [int(line[4:]) async for line in reply.aiter_lines() if line.startswith("id: ")]
+    return seen
+
+
+async def test_a_feed_may_have_an_end(http: httpx.AsyncClient, actor: Actor, room: str) -> None:
+    runs = await orders(http, room, 5)
+    ends = [run["sequence"] for run in runs]
+    assert await feed(http, room, after=ends[0], up_to=ends[3]) == ends[1:4]
+    assert await feed(http, room, after=ends[0], to=runs[3]["created_at"]) == ends[1:3]
+    following = asyncio.create_task(feed(http, room, after=ends[3], up_to=ends[4] + 2))
+    await asyncio.sleep(0.2)
+    later = await orders(http, room, 3)
+    assert (await following)[:2] == [ends[4], later[0]["sequence"]]
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(ends[3])}
+    assert (await http.get("/v1/events", params={"up_to": ends[3]}, headers=headers)).status_code == 204
+    future = await http.get("/v1/events", params={"to": "2100-01-01T00:00:00Z"}, headers=headers)
+    assert (future.status_code, future.json()["code"]) == (422, "future_time")
+
+
+async def command(stack: Stack, *arguments: str, room: str = "") -> tuple[int, bytes, str]:
+    given = [*arguments, "--data-dir", str(stack.data_dir)] + (["-w", room] if room else [])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "trialbook_deploy", *given, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out, err.decode()
+
+
+async def test_to_standard_output_and_to_a_file(
+    stack: Stack, http: httpx.AsyncClient, actor: Actor, room: str, tmp_path: Path
+) -> None:
+    await orders(http, room, 20)
+    lines = await told(http, room)
+    code, out, err = await command(stack, "replay", room=room)
+    assert (code, [json.loads(line) for line in out.splitlines()]) == (0, lines), err
+    assert f"{len(lines)} facts" in err
+    target = tmp_path / "facts.ndjson"
+    code, out, _ = await command(stack, "replay", "--to", str(target), "--type", "run.created.v1", room=room)
+    assert (code, out, len(target.read_text().splitlines())) == (0, b"", 20)
+    assert (await command(stack, "replay", "--to", str(target), room=room))[0] == 2, "nothing is overwritten"
+    code, _, err = await command(stack, "replay", "0" * 32, room=room)
+    assert code == 2
+    assert "trialbook rerun" in err
+
+
+async def test_onto_nats_at_the_pace_it_had(stack: Stack, http: httpx.AsyncClient, actor: Actor, room: str) -> None:
+    for _ in range(4):
+        await orders(http, room, 1)
+        await asyncio.sleep(0.3)
+    heard: list[tuple[float, Msg]] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append((time.monotonic(), message))
+
+    prefix = f"replayed.{room}"
+    await actor.nc.subscribe(f"{prefix}.>", cb=hear)
+    await actor.nc.flush()
+    events = await told(http, room, kind="run")
+    for speed, least, most in (("1x", 0.85, 3.0), ("10x", 0.08, 0.6), ("max", 0.0, 0.3)):
+        heard.clear()
+        code, _, err = await command(
+            stack, "replay", "--to", f"nats:{prefix}", "--speed", speed, "--kind", "run", room=room
+        )
+        assert code == 0, err
+        await asyncio.sleep(0.1)
+        assert [json.loads(message.data) for _, message in heard] == [one["event"] for one in events]
+        sequences = [int((message.headers or {})["Trialbook-Sequence"]) for _, message in heard]
+        assert sequences == [one["sequence"] for one in events]
+        run = events[0]["event"]["subject"].split("/")[2]
+        assert heard[0][1].subject == f"{prefix}.{room}.run.{run}.created"
+        assert least <= heard[-1][0] - heard[0][0] <= most, speed
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["fact.main", "fact", "signal.x", "tap.fact", "ask.main", "cmd.x", "a.*", ">", "", "a..b", "$SYS.x", "_INBOX.a"],
+)
+def test_subjects_of_the_services_are_not_replayed_onto(prefix: str) -> None:
+    with pytest.raises(Invalid):
+        subjects.replay_prefix(prefix)
+
+
+async def test_an_interrupted_replay_goes_on_where_it_stopped(
+    stack: Stack, http: httpx.AsyncClient, actor: Actor, room: str
+) -> None:
+    await orders(http, room, 2)
+    await asyncio.sleep(1.5)
+    await orders(http, room, 2)
+    arguments: Sequence[str] = ("replay", "--speed", "1x", "-w", room, "--data-dir", str(stack.data_dir))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "trialbook_deploy", *arguments, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    first = [json.loads(await process.stdout.readline()) for _ in range(3)]
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    wanted = first[-1]["sequence"] + 1
+    assert f"--from-sequence {wanted}" in err.decode()
+    _, out, _ = await command(stack, "replay", "--from-sequence", str(wanted), room=room)
+    assert first + [json.loads(line) for line in out.splitlines()] == await told(http, room)
