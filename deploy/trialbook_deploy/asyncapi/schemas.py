@@ -19,6 +19,8 @@ PARAMETERS = {
     "run": "The run's id: 32 hex digits.",
     "pool": "The pool of runners that the run waits for.",
     "priority": "high, normal or low.",
+    "stream": "FACTS or SIGNALS.",
+    "consumer": "A consumer of one's own: `<user>@<name>`, as `consumer.create` answers it.",
 }
 
 

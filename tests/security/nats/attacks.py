@@ -241,7 +241,7 @@ async def ask_another_workspace(world: World) -> str:
 
 @attack
 async def ask_across_workspaces(world: World) -> str:
-    subjects = ["ask._.run.list", "ask._.event.list", "ask._.rebuild", f"ask.{MINE}.rebuild", "ask.*.run.list"]
+    subjects = ["ask._.run.list", "ask._.event.list", "ask._.rebuild", f"ask.{MINE}.rebuild", f"ask.{MINE}.seal", "ask.*.run.list"]
     return await _answered(world.intruder, subjects, b"{}")
 
 

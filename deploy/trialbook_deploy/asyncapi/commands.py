@@ -1,0 +1,116 @@
+"""The channels of commands, of consumers that are pulled from, and who may use NATS at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trialbook import subjects
+from trialbook_deploy.asyncapi.schemas import REF, parameters, ref, schemas
+from trialbook_gateway.direct.commands import QUEUE_GROUP
+from trialbook_gateway.direct.verbs import VERBS, Carried
+
+REPLIES = "replies"
+PULLED = "pulled"
+HEADERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "Idempotency-Key": {"type": "string", "description": "The same key carries out the same command once."},
+        "If-Match": {"type": "string", "description": "The sequence of the run that is expected, in quotes."},
+        "X-Request-ID": {"type": "string", "description": "Becomes the correlation of the facts."},
+        "traceparent": {"type": "string", "description": "The W3C trace context."},
+    },
+}
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "description": "Why it was refused; nothing was changed. `code` is stable.",
+    "properties": {name: {"type": "string"} for name in ("kind", "code", "detail")} | {"extra": {"type": "object"}},
+    "required": ["kind", "code", "detail"],
+}
+SECURITY: dict[str, Any] = {
+    "nkey": {
+        "type": "asymmetricEncryption",
+        "description": "An Ed25519 key made by `trialbook nats user add`; it is bound to one workspace.",
+    },
+    "services": {"type": "userPassword", "description": "The services themselves."},
+}
+PULL: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "batch": {"type": "integer", "minimum": 1},
+        "expires": {"type": "integer", "description": "Nanoseconds to wait for messages."},
+        "no_wait": {"type": "boolean"},
+    },
+}
+
+
+def channels() -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
+    """Channels, operations, and components by kind."""
+    made: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    results, components = schemas([Carried, *(verb.result or type(None) for verb in VERBS.values())])
+    carried = components.pop(Carried.__name__)["properties"]
+    messages: dict[str, Any] = {}
+    for (name, verb), result in zip(VERBS.items(), results[1:], strict=True):
+        key = f"{name}.command"
+        body = verb.body.model_json_schema(ref_template=REF.replace("{name}", "{model}"), by_alias=True)
+        components |= body.pop("$defs", {})
+        components[verb.body.__name__] = body
+        messages[key] = {
+            "title": key, "summary": verb.summary, "contentType": "application/json", "headers": HEADERS,
+            "payload": ref("components", "schemas", verb.body.__name__),
+        }  # fmt: skip
+        messages[f"{name}.reply"] = {
+            "title": f"{name}.reply", "contentType": "application/json",
+            "payload": {"type": "object", "properties": {**carried, "result": result, "error": ERROR}},
+        }  # fmt: skip
+        address = subjects.command("{workspace}", name)
+        made[key] = {"address": address, "parameters": parameters(address), "messages": {"command": _message(key)}}
+        operations[key] = {
+            "action": "receive", "channel": ref("channels", key), "summary": verb.summary,
+            "messages": [ref("channels", key, "messages", "command")], "bindings": _binding(QUEUE_GROUP),
+            "reply": {"channel": ref("channels", REPLIES), "messages": [ref("channels", REPLIES, "messages", name)]},
+        }  # fmt: skip
+    made[REPLIES] = {
+        "address": None,
+        "description": "The reply subject of the command. `error` is there when it was refused.",
+        "messages": {name: _message(f"{name}.reply") for name in VERBS},
+    }
+    _pull(made, operations, messages)
+    return made, operations, {"messages": messages, "schemas": components, "securitySchemes": SECURITY}
+
+
+def _pull(made: dict[str, Any], operations: dict[str, Any], messages: dict[str, Any]) -> None:
+    """A user's own consumers: JetStream's pull, under a prefix of its account."""
+    address = subjects.below_prefix(subjects.pull_next("{stream}", "{consumer}"))
+    messages["pull.request"] = {"title": "pull.request", "contentType": "application/json", "payload": PULL}
+    messages["pull.message"] = {
+        "title": "pull.message",
+        "description": "A stored fact or signal, as on the tap; it is acknowledged by publishing to its reply subject.",
+        "contentType": "application/cloudevents+json",
+        "payload": ref("components", "schemas", "Event"),
+    }
+    made["pull"] = {
+        "address": address,
+        "parameters": parameters(address),
+        "messages": {"request": _message("pull.request")},
+    }
+    made[PULLED] = {
+        "address": None,
+        "description": "The reply subject of the pull: up to `batch` messages.",
+        "messages": {"message": _message("pull.message")},
+    }
+    operations["pull"] = {
+        "action": "receive",
+        "channel": ref("channels", "pull"),
+        "summary": "The next messages of a consumer that `consumer.create` made for this user.",
+        "messages": [ref("channels", "pull", "messages", "request")],
+        "reply": {"channel": ref("channels", PULLED), "messages": [ref("channels", PULLED, "messages", "message")]},
+    }
+
+
+def _message(name: str) -> dict[str, str]:
+    return ref("components", "messages", name)
+
+
+def _binding(queue: str) -> dict[str, Any]:
+    return {"nats": {"queue": queue, "bindingVersion": "0.1.0"}}
