@@ -87,6 +87,9 @@ def test_a_file_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert load_profile("file_of_mine.py").title == "Mine"
     assert load_profile("./file_of_mine.py:other").title == "Other"
     assert load_profile(str(tmp_path / "file_of_mine.py")).title == "Mine"
+    first = load_profile("file_of_mine.py")
+    monkeypatch.chdir("/")
+    assert load_profile("file_of_mine.py") is first  # as in a process that works elsewhere
 
 
 def test_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

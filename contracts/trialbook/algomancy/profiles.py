@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +63,7 @@ def _import(name: str, module_name: str) -> ModuleType:
         raise _broken(name, error) from error
 
 
+@cache  # once per process, as modules are: processes forked later may have another current directory
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ProfileError(f"Profile {str(path)!r}: there is no such file in {Path.cwd()}.")
