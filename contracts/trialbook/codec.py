@@ -41,17 +41,22 @@ def fact_of(event: Event) -> Any:
 def event_of(
     aggregate: AggregateId, fact: Any, meta: Metadata, ids: IdSource, clock: Clock, datakey: str = ""
 ) -> Event:
-    """Wrap a decided fact in its envelope; ``datakey`` names the key that the ledger seals its personal members with."""
+    """Wrap a decided fact in its envelope; ``datakey`` names the key that the ledger seals its personal members with.
+
+    A fact that nothing is known to have caused begins a story of its own: it is its own correlation and causation.
+    """
+    id_ = ids.new()
+    correlation = meta.correlation or id_
     return Event(
         specversion="1.0",
-        id=ids.new(),
+        id=id_,
         source=meta.source,
         type=fact.TYPE,
         subject=aggregate.subject,
         time=rfc3339(clock.now()),
         actor=meta.actor,
-        correlationid=meta.correlation,
-        causationid=meta.causation,
+        correlationid=correlation,
+        causationid=meta.causation or correlation,
         traceparent=meta.traceparent,
         datakey=datakey,
         data=msgspec.Raw(encode(fact)),

@@ -78,8 +78,7 @@ async def feed(http: httpx.AsyncClient, room: str, **query: Any) -> list[int]:
     headers = {"Accept": "text/event-stream", "Trialbook-Workspace": room}
     async with asyncio.timeout(10), http.stream("GET", "/v1/events", params=query, headers=headers) as reply:
         assert reply.status_code == 200, await reply.aread()
-        seen = [int(line[4:]) async for line in reply.aiter_lines() if line.startswith("id: ")]
-    return seen
+        return [int(line[4:]) async for line in reply.aiter_lines() if line.startswith("id: ")]
 
 
 async def test_a_feed_may_have_an_end(http: httpx.AsyncClient, actor: Actor, room: str) -> None:

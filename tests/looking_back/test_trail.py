@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -71,6 +71,23 @@ async def test_a_real_run_and_what_it_is_connected_with(
     assert "the story" in page.read_text()
 
 
+async def test_every_fact_names_who_and_why(stack: Stack, http: httpx.AsyncClient, room: str) -> None:
+    headers = {"Trialbook-Workspace": room, "X-Request-ID": "sweeping"}
+    sweep = {"workload": "noop", "sweep": {"grid": {"echo": [1, 2]}}}
+    run = (await http.post("/v1/runs", json=sweep, headers=headers)).json()["id"]
+    ended = (await http.get(f"/v1/runs/{run}?wait=20", headers=headers)).json()
+    assert ended["status"] == "completed", ended
+    told = (await http.get("/v1/audit/trail/sweeping", headers=headers)).json()
+    assert len({one["id"] for one in told["related"]}) == 3, "the sweep and its two children"
+    actors = {(chapter["type"], chapter["who"].split(":")[0]) for chapter in told["chapters"]}
+    assert {("run.submitted.v1", "anonymous"), ("run.submitted.v1", "run"), ("run.completed.v1", "runner")} <= actors
+    unnamed = "SELECT sequence, type FROM facts WHERE actor = '' OR correlation = '' OR causation = ''"
+    for workspace in (room, "main"):
+        reply = await http.post("/v1/sql", json={"sql": unnamed}, headers={"Trialbook-Workspace": workspace})
+        assert reply.json()["rows"] == []
+    assert stack.url
+
+
 async def test_the_page_has_nothing_active(http: httpx.AsyncClient, actor: Actor, room: str) -> None:
     del actor
     headers = {"Trialbook-Workspace": room, "Accept": "text/html"}
@@ -111,16 +128,10 @@ async def test_a_long_story_has_pages(http: httpx.AsyncClient, actor: Actor, roo
 
 @pytest.mark.parametrize("type_", sorted(EVENT_TYPES))
 def test_every_fact_can_be_told(type_: str) -> None:
-    for data in (
-        {},
-        {"spec": 3, "error": [], "files": 1, "name": None, "size": "x"},
-        [],
-        None,
-        "x",
-        {"a": "b\n" * 500},
-    ):
+    strange = {"spec": 3, "error": [], "files": 1, "name": None, "size": "x"}
+    odd: list[Any] = [{}, strange, [], None, "x", {"a": "b\n" * 500}]
+    for data in odd:
         told = sentence(type_, data)
         assert told
         assert "\n" not in told
         assert len(told) < 1500
-    assert json.dumps(sentence(type_, {}))

@@ -105,8 +105,8 @@ class Children:
                 return
 
     def _meta(self, parent: AttemptFacts) -> Metadata:
-        run = parent.aggregate.id
-        return Metadata(source=self._source, actor=f"run:{run}", correlation=run, causation=run)
+        """A child belongs to the request that its parent belongs to."""
+        return msgspec.structs.replace(parent.meta, source=self._source, actor=f"run:{parent.aggregate.id}")
 
 
 def _child(parent: AggregateId, key: str) -> AggregateId:

@@ -44,7 +44,7 @@ class AttemptFacts:
     def __init__(
         self, handler: Handler, aggregate: AggregateId, attempt: int, meta: Metadata, known: Loaded[RunState]
     ) -> None:
-        self._handler, self._meta = handler, meta
+        self._handler, self.meta = handler, meta
         self._room = asyncio.Semaphore(MAX_WAITING)
         self._said: deque[_Said] = deque()  # bounded: by the semaphore
         self._writer: asyncio.Task[None] | None = None
@@ -83,7 +83,7 @@ class AttemptFacts:
         while any(not said.done.done() for said in group):
             commands = [(self.aggregate, said.command) for said in group]
             try:
-                outcomes = await self._handler.handle_all(commands, self._meta, {self.aggregate: self._known})
+                outcomes = await self._handler.handle_all(commands, self.meta, {self.aggregate: self._known})
             except (Unavailable, TimedOut) as error:
                 log.warning("run %s: %s; trying again", self.aggregate.id, error.detail)
             except Refusal as error:

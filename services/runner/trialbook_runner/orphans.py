@@ -16,8 +16,9 @@ from nats.aio.msg import Msg
 from trialbook import subjects
 from trialbook.asking import NatsAsk
 from trialbook.clock import Clock
+from trialbook.codec import decode_event
 from trialbook.domain.run import commands as c
-from trialbook.envelope import AggregateId, Metadata
+from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.errors import Conflict, NotFound, TimedOut, Unavailable
 from trialbook.handle import Handler
 from trialbook.log.api import ApiError, call_until_ready
@@ -102,14 +103,15 @@ class Orphans:
         _, workspace, _, id_, *_ = message.subject.split(".")
         sequence = int(message.reply.split(".")[-4])
         try:
-            await self._cancel_children(AggregateId(workspace, "run", id_), sequence, message.reply)
+            await self._cancel_children(AggregateId(workspace, "run", id_), sequence, message)
         except (Unavailable, TimedOut) as error:
             log.debug("orphans of %s: %s; trying again", id_, error.detail)
             await self._nc.publish(message.reply, nak(RETRY_S))
         else:
             await self._nc.publish(message.reply, ACK)
 
-    async def _cancel_children(self, parent: AggregateId, sequence: int, reply: str) -> None:
+    async def _cancel_children(self, parent: AggregateId, sequence: int, message: Msg) -> None:
+        meta = self._caused_by(parent, decode_event(message.data))
         cursor: str | None = ""
         while cursor is not None:
             query = RunList(
@@ -121,12 +123,17 @@ class Orphans:
                 return  # it was queued again: the children are its own business
             for number, child in enumerate(page.items):
                 if number % BEAT_EVERY == 0:
-                    await self._nc.publish(reply, PROGRESS)
-                await self._cancel(AggregateId(parent.workspace, "run", str(child["id"])), parent, sequence)
+                    await self._nc.publish(message.reply, PROGRESS)
+                await self._cancel(AggregateId(parent.workspace, "run", str(child["id"])), meta, sequence)
 
-    async def _cancel(self, child: AggregateId, parent: AggregateId, sequence: int) -> None:
+    def _caused_by(self, parent: AggregateId, end: Event) -> Metadata:
+        return Metadata(
+            source=self._source, actor=f"run:{parent.id}", correlation=end.correlationid or end.id, causation=end.id,
+            traceparent=end.traceparent,
+        )  # fmt: skip
+
+    async def _cancel(self, child: AggregateId, meta: Metadata, sequence: int) -> None:
         command = c.RequestCancel(reason="cancelled with its parent run", command_id=f"parent-{sequence}")
-        meta = Metadata(source=self._source, actor=f"run:{parent.id}", correlation=parent.id, causation=parent.id)
         try:
             await self._handler.handle(child, command, meta)
         except (Conflict, NotFound) as refusal:
