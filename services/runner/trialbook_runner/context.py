@@ -37,6 +37,7 @@ from trialbook_runner.execute.wire import (
     SaveCheckpoint,
     SaveEffect,
     StepReply,
+    encode,
 )
 from trialbook_runner.records import Recorder, bounded_text, checked_data
 from trialbook_runner.sandbox import Sandbox
@@ -193,7 +194,8 @@ class RunContext:
         """Make a call a fact."""
         digest, info = record.request_digest, record.info
         self._own_effects.add(key)
-        await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=record.response, info=info))
+        response = msgspec.Raw(encode(record.response))
+        await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=response, info=info))
 
     async def _ask(self, op: EffectOp) -> Any:
         """The reply; one that is under way is waited for before a cancellation goes on, so that no record is lost."""

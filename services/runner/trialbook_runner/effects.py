@@ -12,7 +12,7 @@ from trialbook.domain.run.state import Effect
 from trialbook.errors import Conflict
 from trialbook.ports import BlobStore
 from trialbook.workload import EffectMode, EffectSource
-from trialbook_runner.blobs import load_value, store_value
+from trialbook_runner.blobs import INLINE_BYTES, load_value, store_value
 from trialbook_runner.execute.wire import EffectOp, FindEffect, SaveEffect
 from trialbook_runner.facts import AttemptFacts
 
@@ -60,12 +60,17 @@ class RunEffects:
             return None
         self.used.add(key)
         response = await load_value(self._blobs, known.response, known.blob)
+        if isinstance(response, msgspec.Raw):  # recorded by this attempt
+            response = msgspec.json.decode(response)
         return {"request_digest": known.request_digest, "response": response, "info": known.info}
 
     async def _save(self, op: SaveEffect) -> None:
         if self._original is not None:
             raise Conflict("replay_records_nothing", f"A replay makes no calls; {op.key!r} cannot be recorded.")
-        response, blob = await store_value(self._blobs, msgspec.json.encode(op.response))
+        response: Any = op.response
+        blob = None
+        if len(bytes(op.response)) > INLINE_BYTES:
+            response, blob = await store_value(self._blobs, bytes(op.response))
         command = c.RecordEffect(
             attempt=self._facts.attempt, key=op.key, request_digest=op.request_digest, response=response, blob=blob,
             info=op.info,

@@ -59,6 +59,18 @@ async def test_a_call_is_a_fact_before_it_counts(
     assert calls(marks) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("workload", "isolation"), [("asker", "process"), ("task-asker", "task")])
+@pytest.mark.parametrize("size", [1, 70_000])
+async def test_an_attempt_finds_what_it_recorded_itself(
+    ledger: Ledger, start: Any, marks: Path, workload: str, isolation: str, size: int
+) -> None:
+    await start(TRIALBOOK_RUNNER_POOLS="default=2")
+    run = await ledger.submit(workload, {"marks": str(marks), "size": size}, isolation=isolation)
+    state = await ledger.end(run)
+    assert state.result == [[size, 1], [size, 1]]
+    assert calls(marks) == [0]
+
+
 async def test_large_responses_are_blobs_and_come_back(ledger: Ledger, start: Any, marks: Path) -> None:
     await start()
     run = await ledger.submit("caller", {"marks": str(marks), "size": 70_000, "count": 2})

@@ -110,7 +110,8 @@ class SaveEffect(Op, frozen=True, kw_only=True, tag="save_effect"):
 
     key: str
     request_digest: str
-    response: Any
+    response: msgspec.Raw
+    """JSON, which nobody on the way has to read."""
     info: dict[str, Any]
 
 

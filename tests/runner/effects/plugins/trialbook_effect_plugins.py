@@ -113,3 +113,20 @@ async def networker(_ctx: Context, params: Reach) -> str:
     own.close()
     other.close()
     return "done"
+
+
+async def _twice(ctx: Context, params: Calls) -> list[Any]:
+    found = [await ctx.effect("call", {"q": 1}, lambda: asyncio.to_thread(_call, params, 0)) for _ in range(2)]
+    return [[len(one["answer"]), one["nth"]] for one in found]
+
+
+@workload("asker", params=Calls)
+async def asker(ctx: Context, params: Calls) -> list[Any]:
+    """Ask for the same call twice within an attempt."""
+    return await _twice(ctx, params)
+
+
+@workload("task-asker", params=Calls, isolation="task")
+async def task_asker(ctx: Context, params: Calls) -> list[Any]:
+    """The same in the runner's own process."""
+    return await _twice(ctx, params)
