@@ -139,7 +139,7 @@ def test_a_load_of_another_session_is_not_there(session: Session, conformance: A
     assert other.detail("GET", "/etl/nonsense", 404) == "Load 'nonsense' not found"
 
 
-def test_a_fresh_service_has_one_session_without_anything(conformance: Api) -> None:
+def test_the_first_session_is_the_default(conformance: Api) -> None:
     first = conformance.sessions()[0]
     assert first["display_name"] == "main"
     assert conformance.call("GET", "/sessions")["default"] == first["id"]

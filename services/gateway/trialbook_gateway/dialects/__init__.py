@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -42,6 +43,22 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
         add_root_routes(app, dialects, at_root)
         app.openapi = union(app.openapi, at_root)  # type: ignore[method-assign]
     _adjust_middleware(app, router, dialects, settings)
+    _begin_with(app, dialects)
+
+
+def _begin_with(app: FastAPI, dialects: Sequence[Dialect]) -> None:
+    """Let dialects begin when the app's own lifespan has."""
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def begun(served: Any) -> AsyncIterator[Any]:
+        async with lifespan(served) as state:
+            for dialect in dialects:
+                if dialect.begin is not None:
+                    dialect.begin()
+            yield state
+
+    app.router.lifespan_context = begun
 
 
 def _adjust_middleware(

@@ -32,6 +32,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Scripts of these origins may use it with credentials; none: those of the gateway, without."""
     health: Callable[[], Awaitable[dict[str, Any]]] | None = None
     """Members that it adds to the union health body."""
+    begin: Callable[[], None] | None = None
+    """Called once on the event loop when the services have started."""
 
     @property
     def prefix(self) -> str:

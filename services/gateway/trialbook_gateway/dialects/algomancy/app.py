@@ -72,14 +72,13 @@ def dialect(services: Services) -> Dialect:
         return parts.settings.max_upload_bytes if uploads else parts.settings.max_body_bytes
 
     async def members() -> dict[str, Any]:
-        parts.beginning.begin()
         names = await parts.sessions.names()
         return {"sessions": [{"id": shown(id_), "display_name": name} for id_, name in names.items()]}
 
     return Dialect(
         system=SYSTEM, title=parts.profile.title, app=_Protected(BodyLimit(app, max_bytes, plain), services),
         claims=(*_documented(app), GROUP), openapi=app.openapi, refuse=plain, exposed_headers=(data.LOAD_HEADER,),
-        health=members, origins=tuple(parts.profile.cors_origins),
+        health=members, begin=parts.beginning.begin, origins=tuple(parts.profile.cors_origins),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ RETRY_S = 1.0
 
 
 class Beginning:
-    """Begins in the background with the first request; every step is harmless when another gateway does it too."""
+    """Begins in the background with the gateway; every step is harmless when another gateway does it too."""
 
     def __init__(
         self, profile: Profile, sessions: Sessions, datasets: Datasets, scenarios: Scenarios, loads: Loads
@@ -38,7 +38,7 @@ class Beginning:
 
     async def ready(self, session: str, wait_s: float) -> None:
         """Wait for the datasets of the first session, at most ``wait_s`` seconds; for any other not at all."""
-        assert self._task is not None, "begun with the first request"
+        assert self._task is not None, "begun with the gateway"
         if not self._task.done() and self._first in ("", session):
             await asyncio.wait({self._task}, timeout=wait_s)
 

@@ -41,7 +41,6 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 def parts_of(connection: HTTPConnection) -> Parts:
     """The parts of the app that serves a request."""
     parts: Parts = connection.app.state.parts
-    parts.beginning.begin()
     return parts
 
 

@@ -71,7 +71,7 @@ class Sessions:
     async def create(self, name: str, meta: Metadata, asked: Idempotency) -> None:
         """Raises 409 for a taken or blank name."""
         checked(name)
-        if asked.keyed and asked.id in (await self._load()).state.names:
+        if asked.id in await self.names() and asked.keyed:
             await self._services.handler.handle(_room(asked.id), _opened(name, asked), meta)  # refuses another body
             return
         try:

@@ -54,6 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     finished_at: str | None
     attempt: int
+    sequence: int
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     artifacts: dict[str, Blob]
