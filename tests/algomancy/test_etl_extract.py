@@ -12,6 +12,7 @@ from trialbook_algomancy.data_errors import Unreadable
 from trialbook_algomancy.schemas import Column, Extension, Group
 
 TEXTS = columns("a", "b")
+LATIN_1_AT_THE_END = b"a;b\n" + b"x;1\n" * 99_999 + b"y\xe9;1\n"
 
 
 def rows(table: Any) -> list[list[Any]]:
@@ -31,6 +32,9 @@ def rows(table: Any) -> list[list[Any]]:
         (b"a;b\n1\n", [["1", None]]),
         (b"a;b\n\n1;2\n\n", [["1", "2"]]),
         (b"a;b\n1;2;\n3;4;\n", [["1", "2"], ["3", "4"]]),
+        (b"a;b\n0;2;\n1;4;\n2;6;\n", [["0", "2"], ["1", "4"], ["2", "6"]]),
+        (b"a;b\n0;2;\n1;4\n2\n", [["0", "2"], ["1", "4"], ["2", None]]),
+        (b"\n\na;b\n\n0;x\n", [["0", "x"]]),
         (b"a;b\n1;2;;\n3;4;;\n", [["1", "2"], ["3", "4"]]),
         (b"a;b\nNA;null\n", [["NA", "null"]]),
         (b"a;b\nTrue;1e5\n", [["True", "1e5"]]),
@@ -63,7 +67,11 @@ def test_columns_outside_of_the_schema_stay_text_in_csv() -> None:
         (b"a;b\n1;2\n1;2;3\n", "Error tokenizing data. C error: Expected 2 fields in line 3, saw 3"),
         (b"a;b\n1;2;3\n", "Rows have 3 cells, the header has 2."),
         (b'a;b\n"x;y\n', "Error tokenizing data. C error: EOF inside string starting at row 1"),
-        (b"a;b\n\xe9;1\n", "'utf-8' codec can't decode byte 0xe9 in position 0: unexpected end of data"),
+        (b"a;b\n\xe9;1\n", "'utf-8' codec can't decode byte 0xe9 in position 4: invalid continuation byte"),
+        (
+            b"a;b\n" + b"x;1\n" * 99_999 + b"y\xe9;1\n",
+            "'utf-8' codec can't decode byte 0xe9 in position 1: unexpected end of data",
+        ),
     ],
 )
 def test_unreadable_csv(content: bytes, detail: str) -> None:

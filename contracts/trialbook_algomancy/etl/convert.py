@@ -87,7 +87,7 @@ def convert(cells: Raw, dtype: Dtype) -> pd.Series:
     if dtype == "int64" and kinds == {int, float}:  # written 1 and 1.0
         cells = [int(value) if isinstance(value, float) and value.is_integer() else value for value in cells]
         kinds = set(map(type, cells)) - {_NONE}
-    if kinds <= _NATIVE.get(dtype, set()):
+    if dtype in _NATIVE and kinds <= _NATIVE[dtype]:
         return restore(cells, dtype, otherwise=_out_of_range)
     return _FROM_TEXT[dtype](_texts(cells))
 

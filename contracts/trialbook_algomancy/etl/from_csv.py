@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from trialbook_algomancy.data_columns import TEXT
 from trialbook_algomancy.data_errors import Unreadable
 from trialbook_algomancy.etl.convert import Raw
-from trialbook_algomancy.etl.source import Content, Extracted, Limits, check_size
+from trialbook_algomancy.etl.source import Content, Extracted, Limits, check_size, headings
 from trialbook_algomancy.schemas import Schema
 
 _CHUNK_BYTES = 1 << 20
@@ -28,13 +29,15 @@ def read_csv(content: Content, schema: Schema, limits: Limits) -> dict[str, Extr
     lost something (leading zeros, large integers beside empty cells) are read once more, as text.
     """
     _check_cells(content, schema.separator.encode(), limits)
-    table, names = _table(content, schema.separator)
+    header, beyond = _names(content, schema.separator)
+    names = header + beyond
+    table = _parsed(content, schema.separator, names)
+    if beyond and not table[beyond].isna().all(axis=None):
+        raise Unreadable(f"Rows have {len(names)} cells, the header has {len(header)}.")
     declared = {column.name: column.dtype for column in schema.columns}
-    columns = {name: _without_loss(table[name], declared.get(name, "string")) for name in table.columns}
+    columns = {name: _without_loss(table[name], declared.get(name, "string")) for name in header}
     again = [at for at, cells in enumerate(columns.values()) if cells is None]
-    # pandas cannot choose columns of rows that are longer than the header.
-    chosen = again if len(names) == len(columns) else None
-    texts = _parsed(content, schema.separator, names, usecols=chosen, dtype=TEXT) if again else table
+    texts = _parsed(content, schema.separator, names, usecols=again, dtype=TEXT) if again else table
     read: dict[str, Raw] = {name: texts[name] if cells is None else cells for name, cells in columns.items()}
     return {schema.file_name: Extracted(read, len(table))}
 
@@ -61,29 +64,33 @@ def _chunks(content: Content) -> Iterator[bytes]:
             yield chunk
 
 
-def _table(content: Content, separator: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table with inferred types, and the names of all cells of a row: separators at its end make no column."""
-    table = _parsed(content, separator)
-    header = list(table.columns)
-    if isinstance(table.index, pd.RangeIndex):
-        return table, header
-    # Rows are longer than the header: pandas has taken their first cells for row labels.
-    beyond = [f"Unnamed: {len(header) + at}" for at in range(table.index.nlevels)]
-    table = _parsed(content, separator, header + beyond)
-    if not table[beyond].isna().all(axis=None):
-        raise Unreadable(f"Rows have {len(header) + len(beyond)} cells, the header has {len(header)}.")
-    return table[header], header + beyond
+def _names(content: Content, separator: str) -> tuple[list[str], list[str]]:
+    """The names in the header, and names for the cells that the first row has beyond: separators that end every line.
+
+    pandas would take the first cells of such rows for row labels, and does not tell.
+    """
+    source = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+    with source, io.TextIOWrapper(source, "utf-8-sig", newline="") as text:
+        records = (record for record in csv.reader(text, delimiter=separator) if record and record != [""])
+        try:
+            header, first = next(records, None), next(records, [])
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise Unreadable(str(error)) from None
+    if header is None:
+        raise Unreadable("No columns to parse from file")
+    names = headings([*header, *[None] * (len(first) - len(header))])
+    return names[: len(header)], names[len(header) :]
 
 
-def _parsed(content: Content, separator: str, names: list[str] | None = None, **options: Any) -> pd.DataFrame:
-    """``names`` replace the header."""
+def _parsed(content: Content, separator: str, names: list[str], **options: Any) -> pd.DataFrame:
     source = content if isinstance(content, Path) else io.BytesIO(content)
     try:
         return pd.read_csv(
             source,
             sep=separator,
             header=0,
-            **({} if names is None else {"names": names}),
+            names=names,
+            index_col=False,
             keep_default_na=False,
             na_values=[""],
             low_memory=False,  # types are inferred from whole columns
