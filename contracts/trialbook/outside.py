@@ -73,7 +73,14 @@ def filter_of(workspace: str, stream: StreamName, asked: str = "") -> str:
     return asked
 
 
-def consumer(user: str, slot: str, subject: str, start: Start) -> dict[str, Any]:
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages may wait for their acknowledgement (1: strictly one after the other), and how long, seconds."""
+
+    max_ack_pending: int = MAX_ACK_PENDING
+    ack_wait_s: int = ACK_WAIT_S
+
+
+def consumer(user: str, slot: str, subject: str, start: Start, pace: Pace) -> dict[str, Any]:
     """Configuration of a consumer as the JetStream API takes it: durable, pulled from, acknowledged one by one.
 
     It has no deliver subject: only whoever may ask on its subject gets its messages. It is forgotten when nobody has
@@ -85,8 +92,8 @@ def consumer(user: str, slot: str, subject: str, start: Start) -> dict[str, Any]
         "filter_subject": subject,
         "deliver_policy": "all",
         "ack_policy": "explicit",
-        "ack_wait": ACK_WAIT_S * NANO,
-        "max_ack_pending": MAX_ACK_PENDING,
+        "ack_wait": pace.ack_wait_s * NANO,
+        "max_ack_pending": pace.max_ack_pending,
         "max_waiting": MAX_WAITING,
         "max_expires": MAX_EXPIRES_S * NANO,
         "max_batch": MAX_ACK_PENDING,

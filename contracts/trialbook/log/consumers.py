@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from trialbook import subjects
 from trialbook.errors import Conflict, Invalid, NotFound
 from trialbook.log.api import ApiError, call
-from trialbook.outside import SLOTS, STREAMS, Slot, Start, StreamName, consumer, durable, filter_of
+from trialbook.outside import SLOTS, STREAMS, Pace, Slot, Start, StreamName, consumer, durable, filter_of
 from trialbook.times import parse_time, rfc3339
 
 CONSUMER_NOT_FOUND = 10014
@@ -43,7 +43,7 @@ class Consumers:
         self._nc, self._user, self._workspace = nc, user, workspace
 
     async def create(
-        self, slot: Slot, stream: StreamName, filter_: str = "", start: Start | None = None
+        self, slot: Slot, stream: StreamName, filter_: str = "", start: Start | None = None, pace: Pace | None = None
     ) -> ConsumerView:
         """A new consumer, or the present one when it was made in the same way.
 
@@ -54,7 +54,7 @@ class Consumers:
             raise Invalid("invalid_start", "Give after or since, not both.")
         if start.since:
             start = Start(since=rfc3339(parse_time(start.since)))
-        config = consumer(self._user, slot, filter_of(self._workspace, stream, filter_), start)
+        config = consumer(self._user, slot, filter_of(self._workspace, stream, filter_), start, pace or Pace())
         name, body = STREAMS[stream], {"stream_name": STREAMS[stream], "config": config, "action": "create"}
         try:
             info = await call(self._nc, f"CONSUMER.CREATE.{name}.{config['name']}.{config['filter_subject']}", body)

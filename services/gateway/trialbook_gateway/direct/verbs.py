@@ -9,7 +9,7 @@ import msgspec
 from pydantic import Field
 
 from trialbook.log.consumers import Consumers, ConsumerView
-from trialbook.outside import Slot, Start, StreamName
+from trialbook.outside import ACK_WAIT_S, MAX_ACK_PENDING, Pace, Slot, Start, StreamName
 from trialbook.views import RunView
 from trialbook_gateway import acting
 from trialbook_gateway.acting import Done
@@ -61,6 +61,8 @@ class ConsumerCreate(ConsumerIn):
     after: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] | None = None
     since: Annotated[str, Field(max_length=40)] = ""
     filter: Annotated[str, Field(max_length=255)] = ""
+    max_ack_pending: Annotated[int, Field(ge=1, le=MAX_ACK_PENDING)] = MAX_ACK_PENDING
+    ack_wait_s: Annotated[int, Field(ge=1, le=3600)] = ACK_WAIT_S
 
 
 class Nothing(Body):
@@ -92,7 +94,9 @@ def _acting(verb: str) -> Handler:
 async def _create_consumer(services: Services, command: Command) -> Carried:
     order = into(ConsumerCreate, command.body)
     start = Start(after=order.after, since=order.since)
-    return Carried(result=await _consumers(services, command).create(order.name, order.stream, order.filter, start))
+    pace = Pace(max_ack_pending=order.max_ack_pending, ack_wait_s=order.ack_wait_s)
+    consumers = _consumers(services, command)
+    return Carried(result=await consumers.create(order.name, order.stream, order.filter, start, pace))
 
 
 async def _delete_consumer(services: Services, command: Command) -> Carried:
