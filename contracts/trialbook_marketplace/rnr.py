@@ -21,7 +21,7 @@ RETRIEVED = 32
 class Encoder(Protocol):
     """Turns texts into vectors, one row each."""
 
-    def encode(self, texts: Sequence[str]) -> Any:
+    def encode(self, texts: list[str], /, *, show_progress_bar: bool | None = None) -> Any:
         """Rows of floats."""
         ...
 
@@ -29,7 +29,7 @@ class Encoder(Protocol):
 class Reranker(Protocol):
     """Scores pairs of query and document; more is better."""
 
-    def predict(self, pairs: Sequence[tuple[str, str]]) -> Any:
+    def predict(self, pairs: list[tuple[str, str]], /, *, show_progress_bar: bool | None = None) -> Any:
         """One float per pair."""
         ...
 
@@ -40,19 +40,23 @@ def available() -> bool:
 
 
 class RetrieveAndRank:
-    """Over a fixed list of businesses, whose vectors are computed once."""
+    """Over a fixed list of businesses, whose vectors are computed once.
+
+    The package draws progress bars where logging shows INFO, and those would be lines of the experiment's log.
+    """
 
     def __init__(self, businesses: Sequence[Business], encoder: Encoder, reranker: Reranker) -> None:
         self._businesses, self._encoder, self._reranker = list(businesses), encoder, reranker
         self._documents = [document(business) for business in businesses]
-        self._vectors = _unit(encoder.encode(self._documents))
+        self._vectors = _unit(encoder.encode(self._documents, show_progress_bar=False))
 
     def search(self, query: str) -> list[Business]:
         """The ``RETRIEVED`` nearest, in the order of the reranker; ties keep the order of the list."""
-        [asked] = _unit(self._encoder.encode([query]))
+        [asked] = _unit(self._encoder.encode([query], show_progress_bar=False))
         near = [sum(map(mul, asked, vector)) for vector in self._vectors]
         found = sorted(range(len(near)), key=lambda place: -near[place])[:RETRIEVED]
-        scores = self._reranker.predict([(query, self._documents[place]) for place in found])
+        pairs = [(query, self._documents[place]) for place in found]
+        scores = self._reranker.predict(pairs, show_progress_bar=False)
         ranked = sorted(zip(found, scores, strict=True), key=lambda pair: -float(pair[1]))
         return [self._businesses[place] for place, _ in ranked]
 
