@@ -89,15 +89,17 @@ class Exporter:
         if manifest.complete:
             raise Conflict("export_exists", "There is a complete export already.")
         facts, options = manifest.streams[FACTS], self._options
-        same = (manifest.workspace, facts.first, SIGNALS in manifest.streams, manifest.formats)
-        if same != (options.workspace, options.first, options.signals, self._formats()) or (
-            options.last and options.last != facts.last
-        ):
+        begun = (manifest.workspace, facts.first, manifest.without, manifest.formats)
+        asked = (options.workspace, options.first, self._without(), self._formats())
+        if begun != asked or options.last not in (0, facts.last):
             raise Invalid("other_export", "An export with other options was begun there; repeat it with those.")
         return manifest
 
     def _formats(self) -> list[str]:
         return ["ndjson", "parquet"] if self._options.table else ["ndjson"]
+
+    def _without(self) -> list[str]:
+        return ["signals"] * (not self._options.signals) + ["blobs"] * (not self._options.blobs)
 
     async def _plan(self) -> Manifest:
         """How far everything goes; asked in this order, because verdicts name signals."""
@@ -107,12 +109,14 @@ class Exporter:
         if not 1 <= options.first <= max(1, last) or options.last > last:
             raise Invalid("no_such_facts", f"The ledger has the facts 1 to {last}.")
         parts = {FACTS: Part(first=options.first, last=options.last or last)}
-        for stream in (SIGNALS, CHECKPOINTS) if options.signals else (CHECKPOINTS,):
+        for stream in (SIGNALS, CHECKPOINTS):
             state = (await call(self._nc, f"STREAM.INFO.{stream}"))["state"]
-            parts[stream] = Part(first=max(1, state["first_seq"]), last=state["last_seq"])
+            left_out = stream == SIGNALS and not options.signals  # but their places are kept: cursors name them
+            first = state["last_seq"] + 1 if left_out else max(1, state["first_seq"])
+            parts[stream] = Part(first=first, last=state["last_seq"])
         return Manifest(
             kind="export", origin="", created_at=rfc3339(self._clock.now()), workspace=options.workspace,
-            formats=self._formats(), streams=parts,
+            formats=self._formats(), without=self._without(), streams=parts,
         )  # fmt: skip
 
     async def _save(self, manifest: Manifest) -> None:
@@ -121,6 +125,8 @@ class Exporter:
     async def _stream(self, manifest: Manifest, stream: str) -> None:
         """Copy what is missing of a stream, segment by segment."""
         part = manifest.streams[stream]
+        if max(part.reached, part.first - 1) >= part.last:
+            return
         async for portion, reached in self._cut(stream, self._read(stream, part)):
             if portion:
                 await self._segment(part, stream, portion)
@@ -177,10 +183,9 @@ class Exporter:
 
     async def _blobs(self, manifest: Manifest) -> None:
         store = NatsBlobStore(self._nc)
-        found = manifest.blobs or []
+        found = manifest.blobs
         known = {blob.sha256 for blob in found}
         wanted = [digest for digest in await self._digests(manifest) if digest not in known]
-        manifest.blobs = found
         for number, digest in enumerate(wanted, 1):
             size = await self._target.put(f"blobs/{digest}", _checked(store.get(digest), digest))
             found.append(StoredBlob(sha256=digest, size=size))

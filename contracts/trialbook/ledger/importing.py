@@ -56,9 +56,9 @@ async def checked(source: SegmentStorage, tell: Tell = lambda _what, _done, _all
             await _same(source, segment.parquet, segment.parquet_sha256)
     for name, digest in manifest.files.items():
         await _same(source, name, digest)
-    for number, blob in enumerate(manifest.blobs or [], 1):
+    for number, blob in enumerate(manifest.blobs, 1):
         await _same(source, f"blobs/{blob.sha256}", blob.sha256)
-        tell("verify blobs", number, len(manifest.blobs or []))
+        tell("verify blobs", number, len(manifest.blobs))
     return manifest
 
 
@@ -131,7 +131,7 @@ class Importer:
 
     async def _blobs(self) -> None:
         store = NatsBlobStore(self._nc)
-        blobs = self._manifest.blobs or []
+        blobs = self._manifest.blobs
         for number, blob in enumerate(blobs, 1):
             if await store.stat(blob.sha256) is None:
                 info = await store.put(_chunks(self._source, f"blobs/{blob.sha256}"))

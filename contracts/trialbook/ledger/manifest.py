@@ -48,9 +48,10 @@ class Manifest(msgspec.Struct, kw_only=True):
     complete: bool = False
     workspace: str = ""
     formats: list[str] = []
+    without: list[str] = []
+    """What was left out: signals, blobs."""
     streams: dict[str, Part] = {}
-    blobs: list[StoredBlob] | None = None
-    """None: blobs were left out."""
+    blobs: list[StoredBlob] = []
     files: dict[str, str] = {}
     """Other files and their sha256."""
 

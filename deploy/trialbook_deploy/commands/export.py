@@ -90,9 +90,9 @@ def _write(manifest: Manifest, to: str, as_json: bool) -> None:
     counts = {name.lower(): sum(s.count for s in part.segments) for name, part in manifest.streams.items()}
     summary = {
         "to": to, "facts_from": manifest.streams["FACTS"].first, "facts_to": manifest.streams["FACTS"].last,
-        "workspace": manifest.workspace or None, **counts, "blobs": len(manifest.blobs or []),
+        "workspace": manifest.workspace or None, **counts, "blobs": len(manifest.blobs),
         "bytes": sum(s.bytes for part in manifest.streams.values() for s in part.segments)
-        + sum(blob.size for blob in manifest.blobs or []),
+        + sum(blob.size for blob in manifest.blobs),
     }  # fmt: skip
     if as_json:
         write_json(summary)

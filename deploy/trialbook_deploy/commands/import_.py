@@ -85,10 +85,10 @@ def _write(manifest: Manifest, source: str, as_json: bool) -> None:
 
     counts = {name.lower(): sum(s.count for s in part.segments) for name, part in manifest.streams.items()}
     if as_json:
-        write_json({"from": source, **counts, "blobs": len(manifest.blobs or [])})
+        write_json({"from": source, **counts, "blobs": len(manifest.blobs)})
         return
     console().print(
-        f"{counts['facts']:,} facts, {counts.get('signals', 0):,} signals and {len(manifest.blobs or []):,} blobs from "
+        f"{counts['facts']:,} facts, {counts.get('signals', 0):,} signals and {len(manifest.blobs):,} blobs from "
         f"{source}: the ledger is equal to the exported one. Start the services; the tables are built from it.",
         markup=False,
     )

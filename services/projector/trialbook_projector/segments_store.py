@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -31,23 +31,22 @@ class ObjectStorage:
 
     async def put(self, name: str, content: Content) -> int:
         """See ``SegmentStorage.put``. Large contents are sent in parts, and seen when the last one has arrived."""
+        import obstore
+
         size = 0
 
-        async def counted() -> AsyncIterator[bytes]:
+        async def counted(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
             nonlocal size
-            if isinstance(content, bytes):
-                size = len(content)
-                yield content
-            else:
-                async for chunk in content:
-                    size += len(chunk)
-                    yield chunk
+            async for chunk in chunks:
+                size += len(chunk)
+                yield chunk
 
         with _told(name):
-            import obstore
-
-            await obstore.put_async(self._store, name, content if isinstance(content, bytes) else counted())
-        return len(content) if isinstance(content, bytes) else size
+            if isinstance(content, bytes):
+                await obstore.put_async(self._store, name, content)
+                return len(content)
+            await obstore.put_async(self._store, name, counted(content))
+        return size
 
     async def get(self, name: str, start: int = 0, end: int | None = None) -> bytes:
         """See ``SegmentStorage.get``."""
