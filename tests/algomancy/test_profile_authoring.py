@@ -73,7 +73,9 @@ def test_progress_stays_within_bounds_and_never_decreases(said: list[float]) -> 
         progress(percent)
     assert reported == sorted(set(reported))
     assert all(0 < percent <= 100 for percent in reported)
-    assert progress.percent == max([0.0, *reported])
+    assert progress.percent == min(max([0.0, *said]), 100.0)
+    assert progress.percent - 0.1 < max([0.0, *reported]) <= progress.percent
+    assert len(reported) <= 1001
 
 
 def test_progress_is_a_number() -> None:

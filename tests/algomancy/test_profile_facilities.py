@@ -152,10 +152,10 @@ def test_out_of_time_the_gap_is_told() -> None:
     [
         ({}, "The dataset has no table 'customers'."),
         (network([("c", 0, 0, 9)], [("s", 0, 0, 8, 1)]), "The sites can serve 8 of a demand of 9."),
-        (network([("c", 0, 0, None)], [("s", 0, 0, 8, 1)]), "A demand of 'customers' is missing."),
+        (network([("c", 0, 0, None)], [("s", 0, 0, 8, 1)]), "A demand of 'customers' is missing or no finite number."),
         (network([("c", 0, 0, -1)], [("s", 0, 0, 8, 1)]), "A demand of 'customers' is negative."),
         (network([("c", 0, 0, 1)] * 2, [("s", 0, 0, 8, 1)]), "An id of 'customers' is there twice."),
-        (network([("c", 0, 0, 1)], [("s", math.inf, 0, 8, 1)]), "A x of 'sites' is no finite number."),
+        (network([("c", 0, 0, 1)], [("s", math.inf, 0, 8, 1)]), "A x of 'sites' is missing or no finite number."),
     ],
 )
 @pytest.mark.parametrize("name", ["Greedy", "Exact"])

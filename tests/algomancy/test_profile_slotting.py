@@ -328,10 +328,24 @@ def test_failure_modes(example: Tables, mode: str, text: str) -> None:
     assert try_algorithm(algorithm, example, {"mode": mode}, kpis=profile.kpis).error == text
 
 
-def test_a_dataset_without_a_table_is_told() -> None:
+def test_a_dataset_without_a_table_or_column_is_told(example: Tables) -> None:
     algorithm = profile.find("Greedy Slotting")
     assert algorithm is not None
     assert try_algorithm(algorithm, {}).error == "The dataset has no table 'sku_data'."
+    bare = example | {"warehouse_layout": example["warehouse_layout"].drop(columns="zone")}
+    assert try_algorithm(algorithm, bare).error == "The table 'warehouse_layout' has no column 'zone'."
+    text = example | {"sku_data": example["sku_data"].assign(daily_picks="many")}
+    assert try_algorithm(algorithm, text).error == "The column 'daily_picks' is not numeric: 'many'."
+
+
+@pytest.mark.parametrize("name", ["AsIs Slotting", "Greedy Slotting", "SA Slotting"])
+def test_unknown_picks_make_the_distance_unknown(name: str) -> None:
+    tables = warehouse([("1", 5, "a"), ("2", 3, "b")], [("a", 1, 1, "A"), ("b", 2, 2, "A")])
+    tables["sku_data"]["daily_picks"] = pd.array([None, 3], dtype="Int64")
+    trial = tried(name, tables)
+    assert trial.kpis["Travel Distance"] is None
+    assert trial.result is not None
+    assert sorted(trial.result["allocation"].values()) == ["a", "b"]
 
 
 def test_a_warehouse_declares_parameters_of_its_own(example: Tables) -> None:

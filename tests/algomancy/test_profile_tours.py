@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
 from itertools import pairwise, permutations
 from random import Random
@@ -13,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trialbook.algomancy.testing import Trial, try_algorithm
+from trialbook.algomancy import Progress
+from trialbook.algomancy.testing import Trial, TrialData, try_algorithm
+from trialbook.clock import SystemClock
 from trialbook.workload import Cancelled
 from trialbook_algomancy.etl.load import load
 from trialbook_algomancy.tours import profile
+from trialbook_algomancy.tours import shortest as shortest_module
 from trialbook_algomancy.tours.example import tour_files
 
 Tables = dict[str, pd.DataFrame]
@@ -119,14 +123,29 @@ def test_out_of_time_the_bound_is_honest() -> None:
     assert found["proven_optimal"] is False
 
 
-def test_the_solvers_can_be_cancelled(example: Tables) -> None:
+@pytest.mark.parametrize("exact_up_to", [0, 500])
+def test_the_solvers_can_be_cancelled(exact_up_to: int) -> None:
+    data = dict(load(tour_files(stores=120), profile.etl, "hard").tables)
+    solver, clock, reported = profile.find("Solver"), SystemClock(), list[float]()
+    assert solver is not None
+    values = solver.parameters.resolve({"exact_up_to": exact_up_to, "time_limit_s": 60}, clock.now())
+
+    def check() -> None:
+        if reported and clock.monotonic() > began + 1:
+            raise Cancelled
+
+    began = clock.monotonic()
+    with pytest.raises(Cancelled):
+        solver.run(TrialData(data), values, Progress(reported.append, check, time.sleep, clock))
+    assert clock.monotonic() < began + 20
+    assert 0 < reported[-1] < 50
+
+
+def test_the_solver_says_when_it_is_too_much(example: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortest_module, "MAX_LOCATIONS", 17)
     solver = profile.find("Solver")
     assert solver is not None
-    with pytest.raises(Cancelled):
-        try_algorithm(solver, example, {"exact_up_to": 0, "time_limit_s": 60}, cancel_at=1)
-    hard = dict(load(tour_files(stores=200), profile.etl, "hard").tables)
-    with pytest.raises(Cancelled):  # within seconds: the solver is told to stop
-        try_algorithm(solver, hard, {"exact_up_to": 500, "time_limit_s": 60}, cancel_at=0.001)
+    assert try_algorithm(solver, example).error == "Solver takes at most 17 locations, here are 18."
 
 
 def test_annealing_has_the_given_constants_and_repeats_itself(example: Tables) -> None:

@@ -61,6 +61,10 @@ class Data(Protocol):
         ...
 
 
+STEP = 0.1
+"""Percent between two reports."""
+
+
 class Progress:
     """The third argument of an algorithm: how far it is, and whether it should stop.
 
@@ -73,17 +77,22 @@ class Progress:
         """``report`` takes percents, ``check`` raises when cancelled, ``wait`` sleeps a number of seconds."""
         self._report, self.check, self._wait, self._clock = report, check, wait, clock
         self._started = clock.monotonic()
-        self.percent = 0.0
+        self.percent = self._told = 0.0
 
     def __call__(self, percent: float) -> None:
-        """Report 0 to 100. What lies outside is cut; what is less than before is left out."""
+        """Say how far it is, 0 to 100. What lies outside is cut, what is less than before is left out.
+
+        Readers are told every tenth of a percent, so call it as often as you like.
+        """
         if not isfinite(percent):
             raise ValueError(f"progress is a number from 0 to 100, not {percent}")
         self.check()
         bounded = float(min(max(percent, 0), 100))
         if bounded > self.percent:
             self.percent = bounded
-            self._report(bounded)
+            if bounded >= self._told + STEP or bounded == 100:
+                self._told = bounded
+                self._report(bounded)
 
     def sleep(self, seconds: float) -> None:
         """Wait; cancellation ends it."""

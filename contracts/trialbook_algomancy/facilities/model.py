@@ -8,6 +8,7 @@ from math import hypot, isfinite
 from typing import Any
 
 from trialbook.algomancy import Float
+from trialbook_algomancy.reading import numbers, table
 
 COST_PER_KM = Float("cost_per_km", default=1.0, minimum=0.0, description="of moving one unit of demand by one km")
 SERVICE_RADIUS = Float("service_radius", default=25.0, minimum=0.0, description="in km; nearer is good service")
@@ -38,13 +39,11 @@ class Flow:
 def read_network(data: Any) -> Network:
     """The tables ``customers`` and ``sites`` of a dataset.
 
-    Raises ``ValueError`` for missing tables, ids that come twice, numbers that are missing or negative, and sites that
-    cannot serve everybody together.
+    Raises ``ValueError`` for missing tables and columns, ids that come twice, numbers that are missing or negative,
+    and sites that cannot serve everybody together.
     """
-    for table in ("customers", "sites"):
-        if table not in data.tables:
-            raise ValueError(f"The dataset has no table '{table}'.")
-    customers, sites = data.tables["customers"], data.tables["sites"]
+    customers = table(data, "customers", "id", "x", "y", "demand")
+    sites = table(data, "sites", "id", "x", "y", "capacity", "fixed_cost")
     demand, capacity = _amounts(customers, "customers", "demand"), _amounts(sites, "sites", "capacity")
     if sum(capacity) < sum(demand):
         raise ValueError(f"The sites can serve {sum(capacity):g} of a demand of {sum(demand):g}.")
@@ -82,28 +81,26 @@ def solution(network: Network, flows: Sequence[Flow], cost_per_km: float, servic
     }
 
 
-def _ids(table: Any, name: str) -> list[str]:
-    ids = [str(id_) for id_ in table["id"].tolist()]
+def _ids(rows: Any, name: str) -> list[str]:
+    ids = [str(id_) for id_ in rows["id"].tolist()]
     if len(set(ids)) != len(ids):
         raise ValueError(f"An id of '{name}' is there twice.")
     return ids
 
 
-def _amounts(table: Any, name: str, column: str) -> list[float]:
-    amounts = _numbers(table, name, column)
+def _amounts(rows: Any, name: str, column: str) -> list[float]:
+    amounts = _numbers(rows, name, column)
     if any(amount < 0 for amount in amounts):
         raise ValueError(f"A {column} of '{name}' is negative.")
     return amounts
 
 
-def _places(table: Any, name: str) -> list[tuple[float, float]]:
-    return list(zip(_numbers(table, name, "x"), _numbers(table, name, "y"), strict=True))
+def _places(rows: Any, name: str) -> list[tuple[float, float]]:
+    return list(zip(_numbers(rows, name, "x"), _numbers(rows, name, "y"), strict=True))
 
 
-def _numbers(table: Any, name: str, column: str) -> list[float]:
-    if table[column].isna().any():
-        raise ValueError(f"A {column} of '{name}' is missing.")
-    numbers = [float(number) for number in table[column].tolist()]
-    if not all(map(isfinite, numbers)):
-        raise ValueError(f"A {column} of '{name}' is no finite number.")
-    return numbers
+def _numbers(rows: Any, name: str, column: str) -> list[float]:
+    found = [float(number) for number in numbers(rows[column])]
+    if not all(map(isfinite, found)):
+        raise ValueError(f"A {column} of '{name}' is missing or no finite number.")
+    return found

@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from trialbook.algomancy import Boolean, Float, Integer, Progress, Values, algorithm
-from trialbook_algomancy.slotting.warehouse import Allocation, Warehouse, read_warehouse, texts
+from trialbook_algomancy.reading import table, texts
+from trialbook_algomancy.slotting.warehouse import Allocation, Warehouse, read_warehouse
 
 SHARED = (Float("depot_x", default=0.0), Float("depot_y", default=0.0), Boolean("respect_zones"))
 
@@ -41,7 +42,7 @@ def chosen(data: Any, warehouse: Warehouse) -> Warehouse:
     categories, least = data.parameters.get("category_filter"), data.parameters.get("min_daily_picks", 0)
     if categories is None and not least:
         return warehouse
-    skus = data.tables["sku_data"]
+    skus = table(data, "sku_data", "category")
     of = texts(skus[skus["itemid"].notna()]["category"])
     rows = zip(of, warehouse.picks, strict=True)
     return warehouse.only(

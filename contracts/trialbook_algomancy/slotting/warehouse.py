@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
+from trialbook_algomancy.reading import numbers, table, texts
+
 Allocation = dict[str, str | None]
 """Item id -> slot id; None where the item has no slot."""
 
@@ -59,25 +61,17 @@ class Warehouse:
 def read_warehouse(data: Any) -> Warehouse:
     """The tables ``sku_data`` and ``warehouse_layout`` of a dataset; rows without an id are left out.
 
-    Raises ``ValueError`` when one is missing.
+    Raises ``ValueError`` when a table or column is missing, or text stands where numbers are needed.
     """
-    for table in ("sku_data", "warehouse_layout"):
-        if table not in data.tables:
-            raise ValueError(f"The dataset has no table '{table}'.")
-    skus, layout = data.tables["sku_data"], data.tables["warehouse_layout"]
+    skus = table(data, "sku_data", "itemid", "daily_picks", "currentslot")
+    layout = table(data, "warehouse_layout", "slotid", "x", "y", "zone")
     skus, layout = skus[skus["itemid"].notna()], layout[layout["slotid"].notna()]
     return Warehouse(
         items=[str(item) for item in skus["itemid"].tolist()],
-        picks=skus["daily_picks"].tolist(),
+        picks=numbers(skus["daily_picks"]),
         current=texts(skus["currentslot"]),
         slots=[str(slot) for slot in layout["slotid"].tolist()],
-        x=layout["x"].tolist(),
-        y=layout["y"].tolist(),
+        x=numbers(layout["x"]),
+        y=numbers(layout["y"]),
         zones=texts(layout["zone"]),
     )
-
-
-def texts(column: Any) -> list[str | None]:
-    """A column (``pandas.Series``) as text, None where it has no value."""
-    pairs = zip(column.tolist(), column.isna().tolist(), strict=True)
-    return [None if missing else str(value) for value, missing in pairs]

@@ -28,19 +28,20 @@ def nearest_neighbour(data: Any, values: Values, progress: Progress) -> dict[str
 
 
 def nearest_first(locations: Locations, report: Callable[[float], None]) -> list[int]:
-    """The nearest neighbour tour, as positions; ``report`` is told the percentage after each."""
+    """The nearest neighbour tour, as positions; ``report`` is told the percentage a hundred times."""
     import numpy as np
 
     points = np.column_stack([locations.x, locations.y]).astype(float)
     left = np.ones(len(points), dtype=bool)
-    tour = [0]
+    tour, every = [0], max(1, len(points) // 100)
     left[0] = False
     for number in range(1, len(points)):
         squared = ((points - points[tour[-1]]) ** 2).sum(axis=1)
         squared[~left] = np.inf
         tour.append(int(squared.argmin()))
         left[tour[-1]] = False
-        report(100 * number / len(points))
+        if number % every == 0:
+            report(100 * number / len(points))
     return tour
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import hypot
+from math import hypot, isfinite
 from typing import Any
+
+from trialbook_algomancy.reading import numbers, table
 
 TABLES = ("dc", "stores", "otherlocations.customer", "otherlocations.xdock")
 Id = int | str
@@ -32,9 +34,9 @@ class Locations:
 def read_locations(data: Any) -> Locations:
     """All locations of a dataset, from whichever of its four tables there are.
 
-    Raises ``ValueError`` for no location at all, an id that comes twice, or a coordinate that is missing.
+    Raises ``ValueError`` for no location at all, an id that comes twice, and a column or coordinate that is missing.
     """
-    rows = [row for name in TABLES if name in data.tables for row in _rows(data.tables[name])]
+    rows = [row for name in TABLES if name in data.tables for row in _rows(table(data, name, "ID", "x", "y"))]
     if not rows:
         raise ValueError(f"The dataset has no locations: its tables are {', '.join(TABLES)}.")
     rows.sort(key=lambda row: (isinstance(row[0], str), row[0]))
@@ -45,7 +47,8 @@ def read_locations(data: Any) -> Locations:
     return Locations(ids, x, y)
 
 
-def _rows(table: Any) -> list[tuple[Id, float, float]]:
-    if table[["ID", "x", "y"]].isna().any(axis=None):
+def _rows(found: Any) -> list[tuple[Id, float, float]]:
+    x, y = numbers(found["x"]), numbers(found["y"])
+    if found["ID"].isna().any() or not all(map(isfinite, (*x, *y))):
         raise ValueError("Every location needs an ID, x and y.")
-    return list(zip(table["ID"].tolist(), table["x"].tolist(), table["y"].tolist(), strict=True))
+    return list(zip(found["ID"].tolist(), x, y, strict=True))

@@ -13,6 +13,9 @@ from trialbook_algomancy.tours.locations import Locations, read_locations
 LONGEST_ARC = 1_000_000
 """Solvers count in integers: distances are scaled so that the longest has this many units."""
 
+MAX_LOCATIONS = 2000
+"""The distances of all pairs are kept in memory, some 40 bytes each."""
+
 
 @algorithm(
     "Solver",
@@ -26,6 +29,8 @@ def solver(data: Any, values: Values, progress: Progress) -> dict[str, Any]:
     longest distance per leg; beyond, it gives no bound.
     """
     locations = read_locations(data)
+    if len(locations.ids) > MAX_LOCATIONS:
+        raise ValueError(f"Solver takes at most {MAX_LOCATIONS} locations, here are {len(locations.ids)}.")
     count, limit = len(locations.ids), values["time_limit_s"]
     if count <= 3:
         tour = list(range(count))
