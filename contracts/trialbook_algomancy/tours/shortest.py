@@ -54,7 +54,7 @@ def _prove(locations: Locations, start: Sequence[int], limit_s: int, progress: P
 
     units, scale = _units(locations)
     model, count = cp_model.CpModel(), len(locations.ids)
-    successor = {tour: start[(i + 1) % count] for i, tour in enumerate(start)}
+    successor = {here: start[(i + 1) % count] for i, here in enumerate(start)}
     arcs, costs = [], []
     for a in range(count):
         for b in range(count):
@@ -68,11 +68,11 @@ def _prove(locations: Locations, start: Sequence[int], limit_s: int, progress: P
     search = cp_model.CpSolver()
     search.parameters.max_time_in_seconds = limit_s
     status = watched(lambda: search.solve(model), search.stop_search, progress, limit_s)
+    # Each leg was rounded by half a unit at most.
+    bound = max(0.0, (search.best_objective_bound - count / 2) / scale)
     if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-        bound = max(0.0, (search.best_objective_bound - count / 2) / scale)
         return toured(locations, start) | _proof("nearest neighbour", bound, proven=False)
     follows = {a: b for a, b, taken in arcs if search.boolean_value(taken)}
-    bound = (search.best_objective_bound - count / 2) / scale  # each leg was rounded by half a unit at most
     return toured(locations, _walk(follows)) | _proof("cp-sat", bound, proven=status == cp_model.OPTIMAL)
 
 
