@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 import pytest
 import typer.main
@@ -31,10 +32,14 @@ def calls(text: str) -> list[tuple[str, list[str]]]:
 def known() -> dict[str, set[str]]:
     """Subcommand -> its options."""
     group = typer.main.get_command(build())
-    return {
-        name: {"--help", *(opt for param in command.params for opt in (*param.opts, *param.secondary_opts))}
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
-    }
+    return {name: options(command) for name, command in group.commands.items()}  # type: ignore[attr-defined]
+
+
+def options(command: Any) -> set[str]:
+    """Of a command, or of all commands of a group."""
+    below = [options(one) for one in getattr(command, "commands", {}).values()]
+    own = {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
+    return own.union({"--help"}, *below)
 
 
 @pytest.mark.parametrize("page", texts())

@@ -6,15 +6,18 @@ import ast
 import asyncio
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from tests.docs.pages import Block, blocks
 from trialbook import Failure, Workload
+from trialbook.workload import request_digest
 from trialbook_runner.workloads.lines import Result, parse_line
 from trialbook_runner.workloads.pipeline import Params
 
@@ -95,5 +98,48 @@ def test_the_pipeline_is_valid() -> None:
     assert params.needs == {"fetch": [], "sum": ["fetch"], "count": ["fetch"]}
 
 
+class Shop(BaseHTTPRequestHandler):
+    """Sells everything for the length of its name."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        item = self.path.partition("item=")[2]
+        self.asked.append(item)
+        body = msgspec.json.encode({"price": len(item)})
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
+        pass
+
+
+class Remembering:
+    """The part of a context that the example uses."""
+
+    def __init__(self) -> None:
+        self.recorded: dict[str, tuple[str, Any]] = {}
+
+    async def effect(self, key: str, request: Any, call: Any, *, info: dict[str, Any]) -> Any:
+        digest = request_digest(request)
+        if self.recorded.get(key, ("",))[0] != digest:
+            self.recorded[key] = (digest, await call())
+        return self.recorded[key][1]
+
+
+def test_prices_are_asked_for_once() -> None:
+    module = ModuleType("prices")
+    exec(compile(block_of("python tried", '"""Prices of things').code, "prices.py", "exec"), module.__dict__)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shop) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context, params = Remembering(), {"shop": f"http://127.0.0.1:{server.server_port}", "items": ["tea", "rice"]}
+        found = [asyncio.run(module.prices.run(context, params)) for _ in range(2)]
+        server.shutdown()
+    assert found == [{"tea": 3.0, "rice": 4.0}] * 2
+    assert Shop.asked == ["tea", "rice"]
+
+
 def test_all_tried_blocks_are_tried() -> None:
-    assert len(TRIED) == 4, "a block was marked as tried that no test here executes"
+    assert len(TRIED) == 5, "a block was marked as tried that no test here executes"
