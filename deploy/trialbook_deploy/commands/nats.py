@@ -90,11 +90,13 @@ def remove(name: Name, config_dir: ConfigDir = None, data_dir: DataDir = None, n
 
 def show(config_dir: ConfigDir = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List users with their workspaces and public keys."""
-    from trialbook_deploy.commands.show import plain, write_json, write_table
+    import msgspec
+
+    from trialbook_deploy.commands.show import write_json, write_table
 
     users, _ = _found(config_dir, data_dir)
     if as_json:
-        write_json(plain(users.all()))
+        write_json(msgspec.to_builtins(users.all()))
         return
     rows = [
         (user.name, user.workspace, "read" if user.read_only else "read, command", user.public_key, user.created_at)
