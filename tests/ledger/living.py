@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from trialbook.log.bulk import read_stream
+from trialbook.log.connect import connect
 from trialbook.streams import CHECKPOINTS, FACTS, SIGNALS
 from trialbook_deploy.stack import Stack
 
@@ -66,6 +67,13 @@ async def fill(http: httpx.AsyncClient) -> list[str]:
     await ended(http, gone)
     assert (await http.delete(f"/v1/runs/{gone}")).status_code == 204
     return runs
+
+
+async def poison(stack: Stack) -> None:
+    """A fact that nobody can read."""
+    nc = await connect(stack.nats_url, name="poison")
+    await nc.jetstream().publish("fact.main.run.x.exploded", b"\x00 not JSON\n")
+    await nc.close()
 
 
 async def answers(http: httpx.AsyncClient, runs: list[str], last: int) -> dict[str, bytes]:

@@ -208,7 +208,8 @@ async def test_somebody_who_writes_meanwhile_is_noticed(filled: Client, server: 
 
 
 async def test_what_is_not_whole_is_refused(filled: Client, server: NatsServer, tmp_path: Path) -> None:
-    for number, options in enumerate(({"workspace": "a"}, {"first": 5})):
+    extracts: list[dict[str, Any]] = [{"workspace": "a"}, {"first": 5}]
+    for number, options in enumerate(extracts):
         target = LocalStorage(tmp_path / str(number))
         await exporter(filled, server.url, target, **options).run()
         with pytest.raises(Invalid):

@@ -30,6 +30,7 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     async with living.running(tmp_path_factory.mktemp("living")) as (stack, http):
         one = Living()
         one.stack, one.http, one.runs = stack, http, await living.fill(http)
+        await living.poison(stack)
         yield one
 
 
@@ -52,6 +53,27 @@ async def test_an_export_is_imported_as_an_equal_installation(installation: Livi
         assert after["facts"] == before["facts"]
         for path in (f"/v1/runs/{installation.runs[5]}", f"/v1/runs/{installation.runs[5]}/logs"):
             assert (await http.get(path)).json() == (await installation.http.get(path)).json()
+
+
+async def test_a_run_that_was_not_finished_goes_on(installation: Living, tmp_path: Path) -> None:
+    stack, http = installation.stack, installation.http
+    sleeping = await living.submit(http, "command", params={"argv": ["sleep", "3"]})
+    waiting = await living.submit(http, "noop", pool="nobody-serves-it")
+    await living.ended(http, sleeping, "running")
+    await command("export", str(tmp_path / "export"), "--data-dir", str(stack.data_dir))
+    for run in (sleeping, waiting):
+        await http.post(f"/v1/runs/{run}/cancel")
+    await command("import", str(tmp_path / "export"), "--data-dir", str(tmp_path / "other"))
+    env = {"TRIALBOOK_RUNNER_POOLS": "default=2,inline=8,nobody-serves-it=1"}
+    async with living.running(tmp_path / "other", runners=1, **env) as (imported, there):
+        before = (await there.get("/v1/runs?limit=100&status=completed")).json()["items"]
+        assert (await living.ended(there, sleeping, "completed"))["attempt"] == 2
+        assert (await living.ended(there, waiting, "completed"))["attempt"] == 1
+        for run in before:
+            assert (await there.get(f"/v1/runs/{run['id']}")).json()["attempt"] == run["attempt"]
+        types = [f["event"]["type"] for f in (await there.get(f"/v1/runs/{sleeping}/facts")).json()["items"]]
+        assert types[1:4] == ["run.started.v1", "run.attempt_lost.v1", "run.started.v1"]
+        await living.check(imported)
 
 
 async def test_sealing_changes_no_answer(installation: Living) -> None:
