@@ -53,7 +53,7 @@ def algomancy_settings(environment: Mapping[str, str] | None = None) -> Algomanc
     try:
         return msgspec.convert(values, AlgomancySettings, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"TRIALBOOK_ALGOMANCY_*: {error}") from None
+        raise ValueError(f"The settings of the algomancy API: {error}") from None
 
 
 def served(settings: AlgomancySettings) -> Profile:
