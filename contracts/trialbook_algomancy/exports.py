@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 
-from trialbook_algomancy.data_columns import cells, plain
+from trialbook_algomancy.data_columns import cells
 
 MAX_SHEET_ROWS = 1_048_576
 MAX_SHEET_COLUMNS = 16_384
@@ -37,11 +37,11 @@ def xlsx(tables: Mapping[str, pd.DataFrame]) -> bytes:
     with an offset, lists and objects are written as text; characters that XML has not become U+FFFD.
     Raises ``ValueError`` for a table or a text that is larger than xlsx allows.
     """
+    for name, table in tables.items():
+        _check(name, table)
     book = Workbook(write_only=True)
     for name, title in zip(tables, _titles(tables, _SHEET_NAME_CHARS), strict=True):
         table = tables[name]
-        if len(table) >= MAX_SHEET_ROWS or len(table.columns) > MAX_SHEET_COLUMNS:
-            raise ValueError(f"table '{name}' is larger than a sheet of xlsx can be")
         sheet = book.create_sheet(title)
         sheet.append([_cell(sheet, str(label)) for label in table.columns])
         for row in zip(*(_values(table.iloc[:, at]) for at in range(len(table.columns))), strict=True):
@@ -51,6 +51,23 @@ def xlsx(tables: Mapping[str, pd.DataFrame]) -> bytes:
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def _check(name: str, table: pd.DataFrame) -> None:
+    """Before anything is written: openpyxl leaves temporary files behind when it is interrupted."""
+    if len(table) >= MAX_SHEET_ROWS or len(table.columns) > MAX_SHEET_COLUMNS:
+        raise ValueError(f"table '{name}' is larger than a sheet of xlsx can be")
+    for at, dtype in enumerate(table.dtypes):
+        if dtype.kind == "O":
+            longest = max((len(_text(value)) for value in cells(table.iloc[:, at]) if value is not None), default=0)
+            if longest > MAX_CELL_CHARS:
+                raise ValueError(
+                    f"a text of {longest} characters in table '{name}' is longer than a cell of xlsx can be"
+                )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _titles(names: Mapping[str, Any], limit: int) -> Iterator[str]:
@@ -80,15 +97,13 @@ def _cell(sheet: Any, value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
         return None
     if isinstance(value, list | dict):
-        return _text_cell(sheet, json.dumps(value, ensure_ascii=False, default=plain))
+        return _text_cell(sheet, _text(value))
     if isinstance(value, int) and abs(value) > _EXACT:
         return _text_cell(sheet, str(value))
     return value
 
 
 def _text_cell(sheet: Any, text: str) -> Any:
-    if len(text) > MAX_CELL_CHARS:
-        raise ValueError(f"a text of {len(text)} characters is longer than a cell of xlsx can be ({MAX_CELL_CHARS})")
     cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub("\ufffd", text))
     cell.data_type = "s"  # openpyxl makes a formula of a text with "=" in front, an error of "#N/A"
     cell.quotePrefix = text.startswith(_FORMULA)  # so that it stays text when it is edited, too
@@ -114,13 +129,9 @@ def _array(column: pd.Series) -> pa.Array:
     if isinstance(dtype, pd.StringDtype):
         return pa.array(cells(column), pa.large_string())
     if dtype.kind == "O" and not isinstance(dtype, pd.CategoricalDtype):
-        texts = [None if value is None else _json(value) for value in cells(column)]
+        texts = [None if value is None else _text(value) for value in cells(column)]
         return pa.array(texts, pa.large_string())
     return pa.array(column, from_pandas=True)
-
-
-def _json(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=plain)
 
 
 def parquet_archive(tables: Mapping[str, pd.DataFrame]) -> bytes:

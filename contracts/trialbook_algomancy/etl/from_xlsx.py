@@ -23,6 +23,8 @@ _BROKEN = (
 )  # fmt: skip
 """What zipfile and openpyxl raise for files that are not what they claim to be."""
 _PARTS = 10_000
+_ROWS = 1_048_576
+_EMPTY = (None, "")
 _IGNORED = ("xl/media/", "xl/embeddings/", "customXml/")
 _EXACT = 2**53
 
@@ -102,15 +104,19 @@ def _rows(sheet: Any, limits: Limits) -> Iterator[tuple[Any, ...]]:
     """Rows without the empty cells at their ends, from the first that has any."""
     sheet.reset_dimensions()  # what the file says about its size is not to be trusted
     started, seen = False, 0
-    for row in sheet.iter_rows(values_only=True):
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        if number >= _ROWS:  # the number of a row is what the file says; openpyxl makes empty ones up to it
+            raise Unreadable(f"a sheet has more than {_ROWS} rows")
         end = len(row)
-        while end and row[end - 1] in {None, ""}:
+        while end and row[end - 1] in _EMPTY:
             end -= 1
-        seen += max(end, 1)
-        check_size(limits, 1, seen)
-        started = started or end > 0
-        if started:
-            yield row[:end]
+        if not started and not end:
+            continue
+        started = True
+        seen += end
+        if seen > limits.cells:
+            raise Unreadable(f"a sheet has more than {limits.cells} cells")
+        yield row[:end]
 
 
 def _cells(values: Sequence[Any]) -> list[Any]:
