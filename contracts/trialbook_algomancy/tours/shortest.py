@@ -67,8 +67,8 @@ def _prove(locations: Locations, start: Sequence[int], limit_s: int, progress: P
     model.minimize(sum(costs))
     search = cp_model.CpSolver()
     search.parameters.max_time_in_seconds = limit_s
-    # One worker that cuts the linear relaxation proves 60 locations in half a second of CPU, which the default portfolio of a
-    # small machine does not do in 15; and it gives the same tour every time.
+    # One worker that cuts the linear relaxation proves 60 locations in half a second of CPU time; the default portfolio
+    # does not on a small machine in 15, and may give another tour every time.
     search.parameters.num_workers = 1
     search.parameters.linearization_level = 2
     status = watched(lambda: search.solve(model), search.stop_search, progress, limit_s)
