@@ -15,12 +15,19 @@ REBUILD_SECONDS = 6 * 3600.0
 HELP = """Build the projector's tables anew from the ledger, compare them with the live ones, and swap.
 
 The service goes on meanwhile. Every table is compared by its rows and a hash over them; a difference means that the
-live tables were not what the ledger says. With --check nothing is swapped.
+live tables were not what the ledger says, and its first row is shown. With --check nothing is swapped.
+
+The tables before the swap are kept (TRIALBOOK_KEEP_TABLES of the projector, 1): --rollback brings them back, caught up
+with what happened since. --keep builds a candidate without swapping, --swap brings it in later.
 
 \b
 Examples:
   trialbook rebuild --check
   trialbook rebuild
+  trialbook rebuild --rollback
+  trialbook rebuild --keep
+  trialbook rebuild --list
+  trialbook rebuild --swap 2
   trialbook rebuild --check --json | jq .identical
 
 \b
@@ -32,23 +39,31 @@ DIFFERENT = 4
 
 def rebuild(
     check: Annotated[bool, typer.Option("--check", help="Only compare; keep the live tables.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Compare, and keep the new tables as a candidate.")] = False,
+    swap: Annotated[str, typer.Option("--swap", metavar="FILE", help="Swap in a kept file: its name or number.")] = "",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Swap in the tables before the current ones.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Show the files that are kept.")] = False,
     nats_url: NatsUrl = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild the tables."""
-    from trialbook_deploy.commands.kit import run
+    from trialbook_deploy.commands.kit import run, usage_error
     from trialbook_deploy.target import nats_server_url
 
-    run(_rebuild(nats_server_url(data_dir, nats_url), check, as_json))
+    order: dict[str, Any] = {"check": check, "keep": keep, "swap": swap, "rollback": rollback, "list": listing}
+    order = {name: value for name, value in order.items() if value}
+    if len(order) > 1:
+        usage_error(f"--{' and --'.join(order)} cannot be combined.")
+    run(_rebuild(nats_server_url(data_dir, nats_url), order, as_json))
 
 
-async def _rebuild(nats_url: str, check: bool, as_json: bool) -> int:
+async def _rebuild(nats_url: str, order: dict[str, Any], as_json: bool) -> int:
     from trialbook.log.nats import connect
 
     nc = await connect(nats_url, name="trialbook-rebuild", wait_s=3.0)
     try:
-        report = await _ask(nc, check)
+        report = await _ask(nc, order)
     finally:
         await nc.close()
     if as_json:
@@ -60,7 +75,7 @@ async def _rebuild(nats_url: str, check: bool, as_json: bool) -> int:
     return 0 if report["identical"] else DIFFERENT
 
 
-async def _ask(nc: Client, check: bool) -> dict[str, Any]:
+async def _ask(nc: Client, order: dict[str, Any]) -> dict[str, Any]:
     """Order the rebuild and wait for its report. Raises what the projector refuses."""
     import msgspec
     import nats.errors
@@ -72,8 +87,8 @@ async def _ask(nc: Client, check: bool) -> dict[str, Any]:
 
     subject = subjects.ask("_", subjects.REBUILD)
     try:
-        with console(err=True).status("The projector reads the whole ledger again ..."):
-            reply = await nc.request(subject, msgspec.json.encode({"check": check}), timeout=REBUILD_SECONDS)
+        with console(err=True).status("The projector is at work ..."):
+            reply = await nc.request(subject, msgspec.json.encode(order), timeout=REBUILD_SECONDS)
     except nats.errors.NoRespondersError:
         raise Unavailable("no_projector", "No projector answers; is `trialbook up` running?") from None
     except nats.errors.TimeoutError:
@@ -87,6 +102,40 @@ async def _ask(nc: Client, check: bool) -> dict[str, Any]:
 
 
 def _write(report: dict[str, Any]) -> None:
+    if report["tables"]:
+        _write_comparison(report)
+    else:
+        _write_versions(report)
+
+
+def _write_versions(report: dict[str, Any]) -> None:
+    from trialbook_deploy.commands.show import console, write_table
+
+    columns = ("file", "kind", "schema", "facts", "signals", "bytes", "kept at")
+    rows = [
+        (v["file"], v["kind"], v["schema_version"], v["facts"], v["signals"], v["bytes"], v["kept_at"])
+        for v in report["versions"]
+    ]
+    write_table(columns, rows, right=frozenset({"schema", "facts", "signals", "bytes"}))
+    if report["swapped"]:
+        console().print(f"swapped in {report['seconds']:.1f} s", markup=False)
+
+
+def _write_differences(tables: dict[str, Any]) -> None:
+    from trialbook_deploy.commands.show import console, harmless
+
+    for name, one in sorted(tables.items()):
+        first = one.get("first")
+        if first is None:
+            continue
+        rows = f"live has {first['live_rows']} such rows, rebuilt {first['rebuilt_rows']}"
+        console().print(f"{name}: first difference at {first['key']} {first['value']}; {rows}", markup=False)
+        for column, (live, rebuilt) in first["columns"].items():
+            shown = f"  {column}: live {live!r}, rebuilt {rebuilt!r}"
+            console().print(harmless(shown), markup=False)
+
+
+def _write_comparison(report: dict[str, Any]) -> None:
     from trialbook_deploy.commands.show import console, write_table
 
     rows = [
@@ -100,6 +149,7 @@ def _write(report: dict[str, Any]) -> None:
         for name, one in sorted(report["tables"].items())
     ]
     write_table(("table", "rows", "rebuilt", "hash", "result"), rows, right=frozenset({"rows", "rebuilt"}))
+    _write_differences(report["tables"])
     verdict = "identical" if report["identical"] else "NOT identical"
     console().print(
         f"{report['facts']:,} facts and signals up to {report['signals']:,} in {report['seconds']:.1f} s: {verdict}"

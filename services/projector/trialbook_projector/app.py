@@ -25,7 +25,7 @@ from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.pump import Pump
 from trialbook_projector.questions import Questions
-from trialbook_projector.rebuild import Order, Rebuilder, Report
+from trialbook_projector.rebuild import Rebuilder
 from trialbook_projector.seal import Sealer
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import schema
@@ -72,11 +72,8 @@ class Projector:
                     nc, self._live, answering.segments, self._settings, must_be_intact=ledger.watch.must_be_intact
                 )
                 rebuilder = Rebuilder(nc, self._live, self._settings)
-
-                async def rebuild(order: Order) -> Report:
-                    return await rebuilder.rebuild(check=order.check)
-
-                self._questions.open(answering, rebuild, sealer.seal)
+                await rebuilder.start()
+                self._questions.open(answering, rebuilder.carry_out, sealer.seal)
                 self._direct = Direct(nc, answering)
                 async with asyncio.TaskGroup() as group:
                     self._tasks = [group.create_task(self._pump.run()), group.create_task(self._report())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +22,10 @@ from trialbook_projector.watermarks import Watermarks
 def opener(keys: KeyRing | None) -> Open:
     """How facts are read; without a master key their sealed members show placeholders."""
     return keys.open if keys is not None and keys.usable else as_it_is
+
+
+def _nobody(_sequence: int) -> None:
+    """No kept files need to hear of erasures."""
 
 
 class Tables:
@@ -56,6 +60,8 @@ class Live:
         self.head = Head(tables.writer.positions.facts, self._remembered, opener(keys))
         self.writing = asyncio.Lock()
         """Held while a batch is applied or the tables are replaced."""
+        self.on_erased: Callable[[int], None] = _nobody
+        """Called with the sequence up to which an erasure has just been carried out in the tables."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
 
     async def apply(self, facts: Sequence[Message], signals: Sequence[Message]) -> None:
@@ -68,6 +74,8 @@ class Live:
                 writer.publish(applied)
             self.watermarks.advance(writer.positions)
             self.head.committed(writer.positions.facts)
+            if any(applied.erased for applied in done):
+                await asyncio.to_thread(self.on_erased, writer.positions.facts)
 
     def _remembered(self, key: str) -> RunEntry | None:
         return self.tables.caches.runs.get(key)

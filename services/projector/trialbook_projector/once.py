@@ -53,7 +53,9 @@ async def _rebuild_here(nc: Client, settings: Settings, *, check: bool) -> Repor
     keys = KeyRing(nc, master_key(settings.environment))
     live = Live(await asyncio.to_thread(Tables, current_path(settings.folder), settings, opener(keys)), keys)
     try:
-        return await Rebuilder(nc, live, settings).rebuild(check=check)
+        rebuilder = Rebuilder(nc, live, settings)
+        await rebuilder.start()
+        return await rebuilder.rebuild(check=check)
     finally:
         await live.close()
 

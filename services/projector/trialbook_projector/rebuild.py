@@ -3,8 +3,10 @@
 1. Take the positions and the hashes of the live tables in one snapshot; it keeps answering and writing.
 2. A process of its own builds a new file from zero up to these positions.
 3. Carry over what the streams no longer have (expired signals), hash the new tables and compare.
-4. Catch up with what was written meanwhile, hold the writer for the last piece, make the new file the current one,
-   swap, and delete the old file when the questions that still read it are answered.
+4. Catch up with what was written meanwhile, hold the writer for the last piece, make the new file the current one and
+   swap. When the questions that still read the old file are answered it is closed and kept, to roll back to.
+
+A file that was kept, or was built to be swapped in later, is caught up and swapped in the same way.
 """
 
 from __future__ import annotations
@@ -20,23 +22,36 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
-from trialbook.errors import Conflict, Unavailable
-from trialbook_projector import build
+from trialbook.clock import SystemClock
+from trialbook.errors import Conflict, Invalid, Unavailable
+from trialbook.times import rfc3339
+from trialbook_projector import build, versions
+from trialbook_projector.differing import FirstDifference, first_difference
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.segments_store import open_storage
 from trialbook_projector.settings import Settings
-from trialbook_projector.tables import hashes, schema
+from trialbook_projector.tables import erasure, hashes, schema
 from trialbook_projector.tables.hashes import TableHash
-from trialbook_projector.tables.store import Positions, Store, make_current, next_path, remove
+from trialbook_projector.tables.store import Positions, Store, make_current, next_path
+from trialbook_projector.versions import Version
 
 CARRIED = {"logs": "cursor", "metrics": "cursor", "records": "cursor"}
 log = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked on ``ask._.rebuild``; with ``check`` the new file is compared and thrown away."""
+    """What is asked on ``ask._.rebuild``, at most one of them.
+
+    ``check``: the new file is compared and thrown away; ``keep``: compared and kept as a candidate; ``swap``: no build,
+    the kept file of this name or number becomes the current one; ``rollback``: the one before the current one does;
+    ``list``: nothing is changed.
+    """
 
     check: bool = False
+    keep: bool = False
+    swap: str = ""
+    rollback: bool = False
+    list: bool = False
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +60,14 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     live: TableHash
     rebuilt: TableHash
     equal: bool
+    first: FirstDifference | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild found; ``facts_per_s`` counts the whole build."""
+    """What a rebuild found; ``facts_per_s`` counts the whole build. Without a build ``tables`` is empty.
+
+    ``versions``: the files there are now, the current one first.
+    """
 
     facts: int
     signals: int
@@ -57,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, Compared]
     seconds: float
     facts_per_s: float
+    versions: list[Version] = []
 
 
 class Rebuilder:
@@ -66,21 +86,44 @@ class Rebuilder:
         self._nc, self._live, self._settings = nc, live, settings
         self._running = False
 
-    async def rebuild(self, *, check: bool) -> Report:
-        """Rebuild, compare and (without ``check``) swap."""
+    async def start(self) -> None:
+        """Remove what was left unfinished, and kept files that an erasure should have removed; before anything else."""
+        folder, tables = self._settings.folder, self._live.tables
+        await asyncio.to_thread(versions.tidy, folder, self._settings.keep_tables)
+        erased = await tables.sql.run(lambda cursor: versions.last_erasure(cursor, erasure.TYPES))
+        self._erased(erased)
+        self._live.on_erased = self._erased
+
+    async def carry_out(self, order: Order) -> Report:
+        """Do what is ordered. Raises ``Invalid``, ``Conflict``, ``NotFound``, ``Unavailable``."""
+        if [order.check, order.keep, bool(order.swap), order.rollback, order.list].count(True) > 1:
+            raise Invalid("invalid_query", "A rebuild takes one of check, keep, swap, rollback and list.")
+        if order.list:
+            return self._report(0.0, swapped=False)
         if self._running:
             raise Conflict("rebuild_running", "A rebuild is running already; wait for it.")
         self._running = True
-        path = next_path(self._settings.folder)
         try:
-            return await self._rebuild(path, check)
-        except BaseException:
-            remove(path)
-            raise
+            await asyncio.to_thread(versions.tidy, self._settings.folder, self._settings.keep_tables)
+            if order.swap or order.rollback:
+                return await self._swap_in(versions.chosen(self._settings.folder, order.swap))
+            return await self._anew(check=order.check, keep=order.keep)
         finally:
             self._running = False
 
-    async def _rebuild(self, path: Path, check: bool) -> Report:
+    async def rebuild(self, *, check: bool) -> Report:
+        """Rebuild, compare and (without ``check``) swap."""
+        return await self.carry_out(Order(check=check))
+
+    async def _anew(self, *, check: bool, keep: bool) -> Report:
+        path = next_path(self._settings.folder)
+        try:
+            return await self._rebuild(path, check, keep)
+        except BaseException:
+            versions.discard(path)
+            raise
+
+    async def _rebuild(self, path: Path, check: bool, keep: bool) -> Report:
         started = time.monotonic()
         positions, before = await self._live.tables.sql.run(_snapshot)
         await _build_apart(path, self._settings, positions)
@@ -94,22 +137,90 @@ class Rebuilder:
             if first > 1:
                 await self._carry_over(tables.store, first)
             after = await asyncio.to_thread(hashes.of_tables, tables.store.writer)
-            if not check:
+            compared = await self._compared(tables, before, after, positions)
+            if keep:
+                await self._put_aside(tables)
+            elif not check:
                 await self._swap(tables)
         except BaseException:
             await tables.close(checkpoint=False)
             raise
         if check:
             await tables.close(checkpoint=False)
-            remove(path)
-        compared = {
-            name: Compared(live=before[name], rebuilt=after[name], equal=before[name] == after[name]) for name in before
-        }
-        return Report(
-            facts=positions.facts, signals=positions.signals, identical=all(c.equal for c in compared.values()),
-            swapped=not check, tables=compared, seconds=round(seconds, 3),
-            facts_per_s=round(positions.facts / seconds, 1),
+            versions.discard(path)
+        return self._report(seconds, swapped=not check and not keep, positions=positions, compared=compared)
+
+    async def _compared(
+        self, tables: Tables, before: dict[str, TableHash], after: dict[str, TableHash], positions: Positions
+    ) -> dict[str, Compared]:
+        found = {}
+        for name, live in before.items():
+            first = None
+            if live != after[name]:
+                compare = partial(first_difference, rebuilt=tables.store.writer, table=name, positions=positions)
+                first = await self._live.tables.sql.run(compare)
+            found[name] = Compared(live=live, rebuilt=after[name], equal=live == after[name], first=first)
+        return found
+
+    def _report(
+        self, seconds: float, *, swapped: bool, positions: Positions | None = None,
+        compared: dict[str, Compared] | None = None,
+    ) -> Report:  # fmt: skip
+        at = positions or self._live.watermarks.positions
+        current, now = self._live.tables.store, self._live.watermarks.positions
+        version = Version(
+            file=current.path.name, kind="current", schema_version=schema.SCHEMA_VERSION, facts=now.facts,
+            signals=now.signals, bytes=current.size_bytes(), kept_at=None,
         )  # fmt: skip
+        tables = compared or {}
+        return Report(
+            facts=at.facts, signals=at.signals, identical=all(c.equal for c in tables.values()), swapped=swapped,
+            tables=tables, seconds=round(seconds, 3),
+            facts_per_s=round(at.facts / seconds, 1) if compared else 0.0,
+            versions=[version, *versions.kept(self._settings.folder)],
+        )  # fmt: skip
+
+    async def _swap_in(self, path: Path) -> Report:
+        """Let a kept file be the current one once it has caught up. Raises ``Conflict`` (``version_too_old``)."""
+        started = time.monotonic()
+        kept = next(version for version in versions.kept(self._settings.folder) if version.file == path.name)
+        if (
+            kept.signals + 1 < await build.first_signal(self._nc)
+            and kept.signals < self._live.watermarks.positions.signals
+        ):
+            raise Conflict(
+                "version_too_old",
+                f"{path.name} ends at signal {kept.signals}, and what follows it has expired from the stream; rebuild.",
+            )
+        versions.forget(path)  # from here on it is written to; broken off, it is removed
+        tables = await asyncio.to_thread(Tables, path, self._settings, opener(self._live.keys))
+        try:
+            await self._swap(tables)
+        except BaseException:
+            await tables.close(checkpoint=True)
+            positions = tables.writer.positions
+            versions.describe(path, kept.kind, positions, kept.kept_at or self._now())
+            raise
+        return self._report(time.monotonic() - started, swapped=True)
+
+    async def _put_aside(self, tables: Tables) -> None:
+        """Keep new tables as a candidate, which knows every erasure that the live tables know."""
+        storage = open_storage(self._settings.segments, self._settings.environment)
+        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+        async with self._live.writing:
+            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+            positions = tables.writer.positions
+            await tables.close(checkpoint=True)
+            versions.describe(tables.store.path, "candidate", positions, self._now())
+        versions.tidy(self._settings.folder, self._settings.keep_tables)
+
+    def _erased(self, sequence: int) -> None:
+        """A data subject was erased: no kept file may go on holding what is theirs."""
+        if sequence and (gone := versions.discard_older(self._settings.folder, sequence)):
+            log.info("removed kept tables because of the erasure at %d: %s", sequence, ", ".join(gone))
+
+    def _now(self) -> str:
+        return rfc3339(SystemClock().now())
 
     async def _carry_over(self, new: Store, first: int) -> None:
         """Copy rows of signals before ``first``, which only the live tables still have."""
@@ -134,11 +245,17 @@ class Rebuilder:
         async with self._live.writing:
             held = time.monotonic()
             await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+            old_positions = self._live.watermarks.positions
             make_current(tables.store.path)
             old = self._live.replace(tables)
             log.info("swapped file=%s writer_held_ms=%.0f", tables.store.path.name, (time.monotonic() - held) * 1000)
-        await old.close(checkpoint=False)
-        remove(old.store.path)
+        keep = self._settings.keep_tables
+        await old.close(checkpoint=keep > 0)
+        if not keep:
+            versions.discard(old.store.path)
+            return
+        versions.describe(old.store.path, "previous", old_positions, self._now())
+        versions.tidy(self._settings.folder, keep)
 
 
 def _snapshot(cursor: Any) -> tuple[Positions, dict[str, TableHash]]:

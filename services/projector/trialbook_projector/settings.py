@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question waits for the position it asks for; less than the 5 s that askers wait."""
     sql_max_rows: int = 100_000
     sql_max_s: float = 60.0
+    keep_tables: int = 1
+    """How many files of tables are kept after a rebuild, to roll back to; each is as large as the current one."""
     metrics_port: int = 0
     """Where Prometheus finds the series of the questions, on the loopback; 0: nowhere."""
     traces: Traces = ""
@@ -87,6 +89,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         segments_url=environment.get("TRIALBOOK_SEGMENTS_URL", ""),
         seal_after_days=_number(environment, "TRIALBOOK_SEAL_AFTER_DAYS", base.seal_after_days, least=0),
         reader_threads=_number(environment, "TRIALBOOK_PROJECTOR_READERS", base.reader_threads),
+        keep_tables=_number(environment, "TRIALBOOK_KEEP_TABLES", base.keep_tables, least=0),
         metrics_port=_number(environment, "TRIALBOOK_PROJECTOR_METRICS_PORT", base.metrics_port, least=0),
         traces=_traces(environment),
     )

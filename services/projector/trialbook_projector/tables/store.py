@@ -102,9 +102,9 @@ def current_path(folder: Path) -> Path:
 
 
 def next_path(folder: Path) -> Path:
-    """A free name beside the current file, for a rebuild."""
+    """A free name beside the current file and those that are kept, for a rebuild."""
     number = 1
-    while (path := folder / f"trialbook.{number}.duckdb") == current_path(folder):
+    while (path := folder / f"trialbook.{number}.duckdb") == current_path(folder) or path.exists():
         number += 1
     remove(path)
     return path
