@@ -17,7 +17,7 @@ from trialbook.log.nats import NatsEventLog
 from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration
-NOBODY = {"pool": "nobody-serves-this"}
+NOBODY: dict[str, Any] = {"pool": "nobody-serves-this"}
 
 
 @pytest.fixture(scope="module")

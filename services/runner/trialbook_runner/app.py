@@ -86,15 +86,7 @@ class Runner:
         """Connect and begin to claim. Raises ``Unavailable`` when there is no server."""
         settings = self._settings
         closing = self._parts_to_close
-        nc = await connect(settings.nats_url, name=self._source)
-        closing.push_async_callback(_close_connection, nc)
-        await ensure_streams(nc)
-        keys = KeyRing(nc, master_key(os.environ))
-        await keys.start()
-        closing.push_async_callback(keys.close)
-        event_log = NatsEventLog(nc, keys)
-        await event_log.start()
-        closing.push_async_callback(_close_log, event_log)
+        nc, event_log = await self._ledger()
         await self._publisher.start()
         closing.push_async_callback(self._publisher.close)
         handler = Handler(event_log, self._clock, UUIDv7Source())
@@ -127,6 +119,20 @@ class Runner:
         self._serve(follow_ledger(nc, self._pools))
         slots = ", ".join(f"{pool.name}={pool.slots}" for pool in self._pools)
         log.info("runner %s is ready (%s; %d workloads)", settings.name, slots, len(self._registry.workloads))
+
+    async def _ledger(self) -> tuple[Client, NatsEventLog]:
+        """The connection and what is written through it, closed at the end."""
+        closing = self._parts_to_close
+        nc = await connect(self._settings.nats_url, name=self._source)
+        closing.push_async_callback(_close_connection, nc)
+        await ensure_streams(nc)
+        keys = KeyRing(nc, master_key(os.environ))
+        await keys.start()
+        closing.push_async_callback(keys.close)
+        event_log = NatsEventLog(nc, keys)
+        await event_log.start()
+        closing.push_async_callback(_close_log, event_log)
+        return nc, event_log
 
     def _serve(self, work: Coroutine[Any, Any, None]) -> None:
         self._services.append(asyncio.create_task(work))
