@@ -131,6 +131,7 @@ class Verification:
         whole = self._comparing.distance == 0 and last - first + 1 == len(facts) and last <= self._size
         if whole and self._stored(first, last) == b"".join(found):
             self._comparing.fits(first, last)
+            self._last = last
             if self.tree.size == first - 1:
                 self._grow(found)
         else:
@@ -158,6 +159,10 @@ class Verification:
         for sequence, subject, payload in facts:
             if sequence > self._size and comparing.distance == 0:
                 break  # younger than the stored hashes
+            if sequence <= self._last:
+                detail = f"behind fact {self._last}"
+                self.findings.add(Finding(kind="reordered", sequence=sequence, detail=detail))
+            self._last = max(self._last, sequence)
             comparing.take(sequence, subject, payload)
 
     def _whole(self, facts: Sequence[Fact]) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from trialbook.client.erasures import Erasures
 from trialbook.client.ledger import Ledger
+from trialbook.client.proofs import Proofs
 from trialbook.client.results import Comparison, Results
 from trialbook.client.runs import Runs
 from trialbook.client.stored import Datasets, Files, Models
@@ -49,6 +50,8 @@ class AsyncClient:
     workspaces: Workspaces
     ledger: Ledger
     """Facts of the whole workspace, past and live."""
+    proofs: Proofs
+    """Checkpoints of the ledger, and proofs."""
     erasures: Erasures
     """Destroy the keys of personal data."""
 
@@ -84,6 +87,7 @@ class AsyncClient:
         self.models = Models(self._transport)
         self.workspaces = Workspaces(self._transport)
         self.ledger = Ledger(self._transport)
+        self.proofs = Proofs(self._transport)
         self.erasures = Erasures(self._transport)
 
     @property

@@ -15,10 +15,21 @@ import msgspec
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.audit.leaf import leaf_hashes
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock, SystemClock
 from trialbook.errors import Conflict, Invalid, Unavailable
-from trialbook.ledger.manifest import EXPORT, Manifest, Part, StoredBlob, decode, encode, read_part, segment_name
+from trialbook.ledger.manifest import (
+    EXPORT,
+    Manifest,
+    Part,
+    StoredBlob,
+    decode,
+    encode,
+    leaves_name,
+    read_part,
+    segment_name,
+)
 from trialbook.ledger.proofs import Proving
 from trialbook.ledger.reader import read_ledger
 from trialbook.ledger.segments import SEGMENT_BYTES, SEGMENT_MESSAGES, Damaged, segment_of
@@ -104,13 +115,14 @@ class Exporter:
     async def _plan(self) -> Manifest:
         """How far everything goes; asked in this order, because verdicts name signals."""
         options = self._options
+        signed = (await call(self._nc, f"STREAM.INFO.{CHECKPOINTS}"))["state"]  # first: none is of later facts
         state = (await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]
         last = state["last_seq"]
         if not 1 <= options.first <= max(1, last) or options.last > last:
             raise Invalid("no_such_facts", f"The ledger has the facts 1 to {last}.")
         parts = {FACTS: Part(first=options.first, last=options.last or last)}
         for stream in (SIGNALS, CHECKPOINTS):
-            state = (await call(self._nc, f"STREAM.INFO.{stream}"))["state"]
+            state = signed if stream == CHECKPOINTS else (await call(self._nc, f"STREAM.INFO.{stream}"))["state"]
             left_out = stream == SIGNALS and not options.signals  # but their places are kept: cursors name them
             first = state["last_seq"] + 1 if left_out else max(1, state["first_seq"])
             parts[stream] = Part(first=first, last=state["last_seq"])
@@ -169,6 +181,9 @@ class Exporter:
             await self._target.put(parquet, table)
             digest = hashlib.sha256(table).hexdigest()
             segment = msgspec.structs.replace(segment, parquet=parquet, parquet_sha256=digest)
+        if stream == FACTS and not self._options.workspace:
+            leaves = await asyncio.to_thread(leaf_hashes, [(m.sequence, m.subject, m.data) for m in portion])
+            await self._target.put(leaves_name(segment), b"".join(leaves))
         await self._target.put(name, content)
         part.segments.append(segment)
 

@@ -84,6 +84,11 @@ def segment_name(folder: str, first: int, last: int) -> str:
     return f"{folder}/{first:020d}-{last:020d}.ndjson.gz"
 
 
+def leaves_name(segment: Segment) -> str:
+    """The leaf hashes of a segment of facts, by which an audit names what was changed."""
+    return segment.name.removesuffix(".ndjson.gz") + ".leaves"
+
+
 async def read_part(storage: SegmentStorage, manifest: Manifest, stream: str) -> AsyncIterator[list[Message]]:
     """The messages of one stream, segment by segment, each compared with its record. Raises ``Damaged``."""
     part = manifest.streams.get(stream)

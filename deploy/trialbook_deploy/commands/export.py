@@ -9,6 +9,8 @@ import typer
 from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, teach
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
     from trialbook.ledger.export import Options
     from trialbook.ledger.manifest import Manifest
     from trialbook_deploy.target import Target
@@ -76,12 +78,28 @@ async def _export(url: str, target: Target, to: str, options: Options, as_json: 
     destination = copying.storage(to)
     nc = await connect(url, name="trialbook-export", wait_s=3.0)
     try:
+        await _sign(nc)
         with copying.bar() as tell:
             manifest = await Exporter(nc, url, copying.sealed(target), destination, options, tell).run()
     finally:
         await nc.close()
     _write(manifest, to, as_json)
     return 0
+
+
+async def _sign(nc: Client) -> None:
+    """Have a checkpoint made, so that all of the export is under it."""
+    from trialbook.asking import NatsAsk
+    from trialbook.errors import NotFound, Refusal
+    from trialbook.proofs import LedgerCheckpoint
+    from trialbook_deploy.commands.kit import complain
+
+    try:
+        await NatsAsk(nc).ask("_", LedgerCheckpoint(now=True))
+    except NotFound:
+        return  # this ledger signs nothing
+    except Refusal as refusal:
+        complain(f"The newest facts are exported without a checkpoint over them: {refusal.detail}")
 
 
 def _write(manifest: Manifest, to: str, as_json: bool) -> None:

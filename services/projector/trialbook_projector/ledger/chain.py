@@ -40,7 +40,6 @@ class Checkpoints:
         self._nc, self._files, self._settings, self._clock = nc, files, settings, clock
         signer = settings.signer()
         self.origin = signer.name if signer else ""
-        self.key = signer.public.text if signer else ""
         self._chain = Chain(settings.trusted(signer), self.origin)
         self._position = 0
         self._lock = asyncio.Lock()
@@ -52,6 +51,12 @@ class Checkpoints:
     def last(self) -> Checkpoint | None:
         """The newest checkpoint that a valid key has signed."""
         return self._chain.last
+
+    @property
+    def key(self) -> str:
+        """The public key as text; empty when nothing is signed. Reads the key's file."""
+        signer = self._settings.signer()
+        return signer.public.text if signer else ""
 
     @property
     def keys(self) -> list[PublicKey]:

@@ -98,7 +98,7 @@ class Ledger:
             self.watch.must_be_intact()
             raise
         if self.checkpoints.last is not None:
-            self.watch.set(signed=self.checkpoints.last.size)
+            self.watch.set(signed=self.checkpoints.last.size, key=self.checkpoints.key)
         return note
 
     async def _flush(self) -> None:
