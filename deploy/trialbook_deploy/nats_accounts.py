@@ -2,7 +2,7 @@
 
 What a user may reach is decided by what its account imports, not by permissions alone. The server replaces the reply
 subject of whatever crosses between accounts, so nobody can have us publish where he may not; and the name in
-``cmd.<workspace>.<user>.<verb>`` is put there by the server. See docs/decisions/0018-an-account-for-each-user.md.
+``cmd.<workspace>.<user>.<verb>`` is put there by the server. See docs/decisions/0015-an-account-for-each-user.md.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -16,10 +17,13 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
+from tests.docs.pages import blocks
 from trialbook.credentials import NkeyClient, connect
 from trialbook.errors import Invalid
 from trialbook.nkeys import user_of
+from trialbook.testing.server import NatsServer
 from trialbook_deploy.cli import build
+from trialbook_deploy.doctor.accounts import accounts
 from trialbook_deploy.errors import DeployError
 from trialbook_deploy.nats_users import Users
 from trialbook_deploy.stack import Stack
@@ -139,3 +143,44 @@ async def stack_consumers(stack: Stack) -> list[str]:
         return [str(name) for name in msgspec.json.decode(found.data)["consumers"]]
     finally:
         await nc.close()
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_doctor_tells_who_is_apart_from_whom(stack: Stack, tmp_path: Path) -> None:
+    nc = await nats.connect(stack.nats_url)
+    try:
+        found = await accounts(nc, stack.state.nats_monitor_url)
+    finally:
+        await nc.close()
+    assert found.level == "ok"
+    assert found.text.startswith("the services are in SERVICES; users from outside: ")
+    assert "hears the taps of all workspaces" in found.text
+    server = NatsServer(tmp_path / "plain").start()
+    plain = await nats.connect(server.url)
+    try:
+        assert (await accounts(plain, None)).level == "warn"
+    finally:
+        await plain.close()
+        server.kill()
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_five_minutes_of_the_documentation(stack: Stack) -> None:
+    [block] = [block for block in blocks() if block.page == "nats.md" and "await tap.next_msg" in block.code]
+    directory = stack.data_dir.parent / "five"
+    directory.mkdir()
+    added = on(stack, "add", "alice", "-w", "main", "--catch-up", "--out", str(directory / "alice.nk"))
+    assert added.returncode == 0, added.stderr
+    (directory / "hello.py").write_text(block.code.replace("nats://127.0.0.1:4222", stack.tap_url))
+    done = subprocess.run(
+        [sys.executable, "hello.py"], cwd=directory, capture_output=True, text=True, timeout=60, env=path_environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"actor":"nats:alice"' in done.stdout
+    assert "fact.main.run." in done.stdout
+
+
+def path_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from typing import Any
-from urllib.parse import urlsplit
 
-import msgspec
 from nats.aio.client import Client
 
 from trialbook.log.api import ApiError, call
 from trialbook.streams import SIGNALS, Limits, definitions
+from trialbook_deploy.doctor.accounts import accounts
 from trialbook_deploy.doctor.finding import Finding, fail, ok, size_text, warn
+from trialbook_deploy.doctor.web import get
 
 MIN_VERSION = (2, 12)  # atomic batches and asynchronous persistence
-MONITOR_SECONDS = 3.0
 NEARLY_FULL = 0.9
 
 
 async def check_server(nc: Client, monitor_url: str | None) -> list[Finding]:
     """All checks of a connected server."""
-    return [version(nc), await durability(monitor_url), *await streams(nc)]
+    return [version(nc), await durability(monitor_url), await accounts(nc, monitor_url), *await streams(nc)]
 
 
 def version(nc: Client) -> Finding:
@@ -43,7 +41,7 @@ async def durability(monitor_url: str | None) -> Finding:
             "durability", "the server's monitoring address is not known, so its sync_interval cannot be seen", remedy
         )
     try:
-        config = (await asyncio.to_thread(_get, f"{monitor_url.rstrip('/')}/jsz?config=1"))["config"]
+        config = (await asyncio.to_thread(get, f"{monitor_url.rstrip('/')}/jsz?config=1"))["config"]
     except (OSError, ValueError, KeyError) as error:
         return warn("durability", f"{monitor_url}/jsz does not answer as expected: {error!r}", remedy)
     if config.get("sync_always"):
@@ -52,13 +50,6 @@ async def durability(monitor_url: str | None) -> Finding:
     return fail(
         "durability", f"sync_interval is {seconds:.0f} s: a power cut loses facts that were acknowledged", remedy
     )
-
-
-def _get(url: str) -> Any:
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise ValueError(f"{url} is no http address")
-    with urllib.request.urlopen(url, timeout=MONITOR_SECONDS) as reply:  # noqa: S310 -- the scheme is checked above
-        return msgspec.json.decode(reply.read())
 
 
 async def streams(nc: Client) -> list[Finding]:
