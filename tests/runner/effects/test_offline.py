@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -79,6 +80,49 @@ async def test_a_replay_in_the_sandbox_stays_possible(ledger: Ledger, start: Any
         pytest.fail(f"{state.error}")
     found = await replay(ledger, run)
     assert found["network"]["wall"] == "namespace"
+
+
+FALLING_BACK = """
+import ctypes, encodings.idna, os, socket, stringprep, sys
+from trialbook_runner.execute import offline
+PR_SET_DUMPABLE = 4
+def refused():
+    raise OSError("no namespaces here")
+if {seccomp}:
+    offline.by_namespace = refused
+if {user}:
+    os.setgid({user})
+    os.setuid({user})
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an exec
+before = os.getuid(), os.getgid()
+cut = offline.go_offline()
+assert (os.getuid(), os.getgid()) == before
+for name in ("127.0.0.1", "example.org"):
+    try:
+        socket.create_connection((name, 9))
+    except OSError as error:
+        assert "a replay has no network" in str(error), error
+    else:
+        raise AssertionError(name)
+try:
+    socket.socket(socket.AF_INET).connect(("127.0.0.1", 9))
+except OSError as error:
+    assert "a replay has no network" in str(error), error
+print(cut.wall, cut.refused)
+"""
+
+
+@pytest.mark.parametrize("user", [0, 12345])
+@pytest.mark.parametrize("seccomp", [False, True])
+def test_the_next_wall_is_taken_where_one_is_missing(user: int, seccomp: bool) -> None:
+    if user and os.getuid() != 0:
+        user = 0  # as whoever this is
+    script = FALLING_BACK.format(user=user, seccomp=seccomp)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    wall, refused = done.stdout.split(" ", 1)
+    assert wall == ("seccomp" if seccomp else "namespace")
+    assert refused.startswith("['127.0.0.1:9', 'example.org:9'")
 
 
 @pytest.mark.parametrize("build", ["by_namespace", "by_filter"])

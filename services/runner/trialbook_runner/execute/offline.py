@@ -47,6 +47,8 @@ class Offline:
             self._refuse(arguments[1])
         elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
             self._refuse(arguments[:2])
+        elif event == "socket.__new__" and self.wall == "seccomp" and arguments[1] not in LOCAL:
+            self._refuse(f"a socket of family {arguments[1]}")  # there is none, so no address is heard of
 
     def _refuse(self, address: Any) -> None:
         parts = address if isinstance(address, tuple) else (address,)
