@@ -43,7 +43,7 @@ async def _rest(nc: Client, filter_: str, spared: frozenset[str], after: int) ->
         whole = [subject for subject in last if subject.split(".")[4] not in spared]
         histories = await asyncio.gather(*(read_facts(nc, subject, after) for subject in whole))
         if all(_reaches(history, last[subject]) for subject, history in zip(whole, histories, strict=True)):
-            end = max(fact.sequence for fact in last.values())
+            end = max((fact.sequence for fact in last.values()), default=after)
             facts = {fact.sequence: fact for fact in (*last.values(), *(f for history in histories for f in history))}
             return [facts[sequence] for sequence in sorted(facts) if sequence <= end]
         await asyncio.sleep(RETRY_S)  # a server that is behind has answered
