@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from trialbook.client import AsyncClient
+from trialbook.client import AsyncClient, Erasure
 from trialbook.errors import Conflict, NotFound, Refusal
 from trialbook.log.connect import connect
 from trialbook.log.read import read_facts
@@ -52,6 +52,15 @@ def stored(directory: Path) -> list[Path]:
     ]
 
 
+async def carried_out(client: AsyncClient, erasure: Erasure) -> Erasure:
+    for _ in range(600):
+        if erasure.status == "erased":
+            break
+        await asyncio.sleep(0.05)
+        erasure = await client.erasures.get(erasure.id)
+    return erasure
+
+
 async def everything(client: AsyncClient, run: str) -> str:
     """All that readers are told of a run, as text."""
     view = await client.runs.get(run)
@@ -79,12 +88,7 @@ async def test_after_an_erasure_nobody_can_read_it_and_the_ledger_is_as_it_was(t
         assert SECRET not in str([bytes(r.event.data) for r in before])
         assert (await rebuilt(stack))["identical"]
 
-        erasure = await others.erasures.erase(PERSON, "consent withdrawn")
-        for _ in range(200):
-            if erasure.status == "erased":
-                break
-            await asyncio.sleep(0.05)
-            erasure = await others.erasures.get(erasure.id)
+        erasure = await carried_out(others, await others.erasures.erase(PERSON, "consent withdrawn"))
         assert erasure.status == "erased"
         assert (erasure.signals >= 1, erasure.blobs) == (True, 1)
 
@@ -95,7 +99,7 @@ async def test_after_an_erasure_nobody_can_read_it_and_the_ledger_is_as_it_was(t
         with pytest.raises(Refusal):
             await others.runs.read_artifact(run.id, "out.txt")
         assert await facts_of(stack, run.id) == before
-        assert (await others.runs.get(other.id)).result == {"echo": 1} or (await others.runs.get(other.id)).result == 1
+        assert (await others.runs.get(other.id)).params == {"echo": 1}
         assert (await rebuilt(stack))["identical"]
 
         assert (await others.erasures.erase(PERSON)).status == "erased"
@@ -140,9 +144,6 @@ async def test_an_erasure_begun_by_a_gateway_that_dies_is_carried_out(tmp_path: 
             old = stack.kill("gateway")
             await stack.wait_replaced("gateway", old)
         async with AsyncClient(stack.url) as client:
-            for _ in range(600):
-                if (erasure := await client.erasures.get(erasure.id)).status == "erased":
-                    break
-                await asyncio.sleep(0.2)
+            erasure = await carried_out(client, erasure)
             assert erasure.status == "erased"
             assert (await rebuilt(stack))["identical"]

@@ -13,8 +13,9 @@ from trialbook.aggregates import EVENT_TYPES
 from trialbook.codec import decode_event, encode, fact_of
 from trialbook.envelope import PERSONAL_KINDS, Event
 from trialbook.errors import Unavailable
-from trialbook.vault import KEY_BYTES, Lost, MasterKey, master_key, seal, unseal
+from trialbook.vault.keys import KEY_BYTES, Lost, MasterKey, master_key
 from trialbook.vault.personal import PERSONAL
+from trialbook.vault.sealing import seal, unseal
 
 KEY, OTHER = b"k" * KEY_BYTES, b"o" * KEY_BYTES
 SECRET = "Ada Lovelace, 17 Analytical Street"

@@ -28,7 +28,7 @@ from trialbook.log.purged import AskedFacts, PurgedFacts, ReadStream, read_whole
 from trialbook.log.read import read_facts
 from trialbook.ports import Part, VersionConflict
 from trialbook.streams import FACTS
-from trialbook.vault import KeyRing
+from trialbook.vault.ring import KeyRing
 
 __all__ = ["NatsEventLog", "connect"]
 

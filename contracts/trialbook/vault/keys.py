@@ -64,9 +64,14 @@ def _cipher(secret: bytes) -> AESGCM:
     return AESGCM(secret)
 
 
+def fresh(size: int) -> bytes:
+    """Bytes that nobody can guess, for keys and nonces: they are meant to differ every time."""
+    return os.urandom(size)
+
+
 def encrypt(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
     """Nonce and ciphertext (AES-256-GCM) of ``plain``, which opens only together with ``bound_to``."""
-    nonce = os.urandom(NONCE_BYTES)
+    nonce = fresh(NONCE_BYTES)
     return nonce + _cipher(key).encrypt(nonce, plain, bound_to)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +22,7 @@ from trialbook.envelope import Event
 from trialbook.errors import Conflict, Unavailable
 from trialbook.log.shred import shred
 from trialbook.streams import KEYS
-from trialbook.vault.keys import KEY_BYTES, Lost, MasterKey
+from trialbook.vault.keys import KEY_BYTES, Lost, MasterKey, fresh
 from trialbook.vault.sealing import BOX, seal, unseal
 
 AT_HAND = 16_384
@@ -73,7 +72,7 @@ class KeyRing:
             return
         if key_id in self._keys:
             raise Conflict("data_subject_erased", "This data subject was erased; what is new needs another identifier.")
-        key = os.urandom(KEY_BYTES)
+        key = fresh(KEY_BYTES)
         wrapped = base64.b64encode(self._required().wrap(key_id, key)).decode()
         headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
         reply = await self._request(subjects.key(key_id), msgspec.json.encode(_Stored(wrapped=wrapped)), headers)

@@ -109,7 +109,7 @@ def _verify(path: Path, keys: list[str], as_json: bool) -> int:
         verdict = check(archive, public)
     except (InvalidKey, OSError) as error:
         usage_error(f"{error}")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         verdict = _broken(path, error)
     if as_json:
         write_json([verdict])

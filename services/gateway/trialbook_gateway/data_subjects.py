@@ -29,7 +29,7 @@ from trialbook.log.shred import shred
 from trialbook.queries import DataSubjectScope, DataSubjectView
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import rfc3339
-from trialbook.vault import KeyRing
+from trialbook.vault.ring import KeyRing
 from trialbook_gateway.asking import CheckedAsk
 
 _log = logging.getLogger(__name__)

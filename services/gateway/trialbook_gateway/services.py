@@ -20,7 +20,8 @@ from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook.proofs import LedgerInfo
-from trialbook.vault import KeyRing, master_key
+from trialbook.vault.keys import master_key
+from trialbook.vault.ring import KeyRing
 from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
 from trialbook_gateway.data_subjects import HEADER, DataSubjects

@@ -16,7 +16,8 @@ from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
 from trialbook.queries import ProjectorHealth
 from trialbook.times import rfc3339
-from trialbook.vault import KeyRing, master_key
+from trialbook.vault.keys import master_key
+from trialbook.vault.ring import KeyRing
 from trialbook_projector import broker
 from trialbook_projector.answer import Answering
 from trialbook_projector.broker import Broker

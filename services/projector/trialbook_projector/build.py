@@ -18,7 +18,7 @@ from trialbook.log.api import call
 from trialbook.log.bulk import read_stream
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
-from trialbook.vault import KeyRing
+from trialbook.vault.ring import KeyRing
 from trialbook_projector.live import opener
 from trialbook_projector.tables.bulk import Bulk
 from trialbook_projector.tables.store import Limits, Positions, open_store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trialbook.vault import KeyRing
+from trialbook.vault.ring import KeyRing
 from trialbook_projector.head import Head
 from trialbook_projector.readers import Readers
 from trialbook_projector.settings import Settings

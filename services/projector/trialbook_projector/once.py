@@ -13,7 +13,8 @@ from trialbook import subjects
 from trialbook.errors import refusal
 from trialbook.log.connect import connect
 from trialbook.queries import Answer
-from trialbook.vault import KeyRing, master_key
+from trialbook.vault.keys import master_key
+from trialbook.vault.ring import KeyRing
 from trialbook_projector.build import build
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.queries.reading import EVERYWHERE

@@ -22,7 +22,8 @@ from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
-from trialbook.vault import KeyRing, master_key
+from trialbook.vault.keys import master_key
+from trialbook.vault.ring import KeyRing
 from trialbook_runner.announce import Announcer
 from trialbook_runner.attempt import Parts
 from trialbook_runner.children import Children
