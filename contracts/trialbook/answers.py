@@ -17,6 +17,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class LinesEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of facts as lines: go on ``after`` this sequence; ``more``: until ``up_to`` there may be more."""
+
+    after: int
+    more: bool
+    up_to: int
+
+
 class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
     """Facts in ledger order; ``more``: ask again after the last one."""
 

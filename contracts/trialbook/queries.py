@@ -17,6 +17,7 @@ from trialbook.answers import (
     DataSubjectView,
     ItemView,
     LedgerPage,
+    LinesEnd,
     LogPage,
     LogView,
     MetricPoint,
@@ -34,6 +35,7 @@ __all__ = [
     "DataSubjectView",
     "ItemView",
     "LedgerPage",
+    "LinesEnd",
     "LogPage",
     "LogView",
     "MetricPoint",
@@ -201,7 +203,7 @@ class EventList(EventFilter, frozen=True, kw_only=True):
 class EventLines(EventFilter, frozen=True, kw_only=True):
     """The same facts, for reading very many -> bytes: one ``{sequence, event}`` per line (``application/x-ndjson``).
 
-    As many as fit in a reply, at most ``limit`` (up to 100,000); an empty line at the end says that there are no more.
+    As many as fit in a reply, at most ``limit`` (up to 100,000); the last line is a LinesEnd.
     """
 
     NAME = "event.lines"

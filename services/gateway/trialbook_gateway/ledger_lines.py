@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from trialbook.errors import TimedOut, Unavailable
-from trialbook.queries import EventLines
+from trialbook.queries import EventLines, LinesEnd
 from trialbook_gateway.services import Services
 
 LINES_AT_ONCE = 20_000
@@ -18,22 +18,14 @@ PATIENCE_S = 30.0
 PAUSE_S = 0.2
 
 
-class End(msgspec.Struct):
-    """The last line of an answer."""
-
-    after: int
-    more: bool
-    up_to: int
-
-
 class LinesPage(msgspec.Struct):
     """Lines of facts, each with its line feed, and where to go on."""
 
     lines: bytes
-    end: End
+    end: LinesEnd
 
 
-_end = msgspec.json.Decoder(End).decode
+_end = msgspec.json.Decoder(LinesEnd).decode
 
 
 async def first_page(services: Services, workspace: str, query: EventLines) -> LinesPage:

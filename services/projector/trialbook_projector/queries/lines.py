@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trialbook.errors import Invalid, TooLarge
-from trialbook.queries import EventLines
+from trialbook.queries import EventLines, LinesEnd
 from trialbook_projector.queries.facts import end_of, filters
 from trialbook_projector.queries.reading import Reading, small
 
@@ -18,14 +18,6 @@ FIRST_WINDOW = 50_000
 """Sequences looked through at once; four times as many when hardly any of them matches."""
 MOST_LOOKED_THROUGH = 20_000_000
 """Sequences; a rare fact in a large ledger is found in several answers, so that none takes long."""
-
-
-class After(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of every answer: go on ``after`` this sequence; ``more``: until ``up_to`` there may be more."""
-
-    after: int
-    more: bool
-    up_to: int
 
 
 def _text(column: str) -> str:
@@ -50,7 +42,7 @@ LINE = " || ".join((
 
 
 def lines(reading: Reading, query: EventLines, room: int) -> bytes:
-    """``event.lines``: as many facts as fit in ``room`` bytes, one per line, and an ``After``."""
+    """``event.lines``: as many facts as fit in ``room`` bytes, one per line, and a ``LinesEnd``."""
     if not 1 <= query.limit <= MAX_LINES:
         raise Invalid("invalid_limit", f"limit must be 1 to {MAX_LINES}, not {query.limit}.")
     conditions, params = filters(reading, query)
@@ -79,7 +71,7 @@ def lines(reading: Reading, query: EventLines, room: int) -> bytes:
         step = min(max(FEWEST_ROWS, min(MOST_ROWS, (room - size) // mean)), max(1, query.limit - len(found)))
     if full and not found:
         raise TooLarge("reply_too_large", f"A fact after {position} is larger than a reply can be ({room} bytes).")
-    last = After(after=position, more=position < end, up_to=end)
+    last = LinesEnd(after=position, more=position < end, up_to=end)
     return b"\n".join([*found, msgspec.json.encode(last)]) + b"\n"
 
 
