@@ -3,7 +3,7 @@
 Text with leading zeros, categories, integers, floats, dates and booleans, one primary key, the default checks. Rates
 are per second of CPU time. Further figures, all in rows per second: ``inferred_bare``, pandas' reader left to guess
 types; ``json`` and ``xlsx`` (a tenth of the rows) with ``json_bare`` and ``xlsx_bare``; ``write`` and ``read``: the
-tables to JSON as clients get it, and back; ``keys``: two files, a joint foreign key checked, orphans dropped by cascade.
+tables to JSON as clients get it, and back; ``keys``: two files, a joint foreign key checked, orphans dropped.
 
 The bare part: pandas' own reader of csv on the same bytes, told all types, which checks nothing.
 """

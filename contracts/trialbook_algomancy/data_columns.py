@@ -100,8 +100,8 @@ def restore(values: list[Any], name: str | None, otherwise: Callable[[list[Any]]
     """The column of these cells and of the type that a document names; what cannot be cast stays as it is."""
     if name is None:
         return otherwise(values)
-    # Each of these is what a cast of cells that do not fit raises.
-    with suppress(ValueError, TypeError, OverflowError):
+    # Each of these is what a cast of cells that do not fit raises; LookupError is an unknown time zone's.
+    with suppress(ValueError, TypeError, OverflowError, LookupError):
         return _restored(values, name, set(map(type, values)))
     return otherwise(values)
 

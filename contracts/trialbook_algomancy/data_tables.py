@@ -115,6 +115,8 @@ def _read_table(name: str, found: object) -> pd.DataFrame:
         table = pd.DataFrame(data, columns=pd.Index(columns, dtype="str"))
     except UnicodeEncodeError as error:  # a lone surrogate is no text
         raise Unreadable(str(error)) from None
+    except RecursionError:
+        raise Unreadable(f"a cell of table '{name}' is nested too deeply") from None
     table.index = index
     return table
 
@@ -140,13 +142,15 @@ def _check_rows(name: str, rows: list[Any], columns: set[str]) -> None:
 def _index(name: str, labels: list[Any]) -> pd.Index:
     if labels == (plain_range := list(range(len(labels)))) and bool not in set(map(type, labels)):
         return pd.RangeIndex(len(plain_range))
-    try:
-        if labels and all(isinstance(label, list) for label in labels):
-            return pd.MultiIndex.from_tuples([tuple(label) for label in labels])
-        hash(tuple(labels))
-        return pd.Index(restore(labels, None))
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"'index' of table '{name}': {error}") from None
+    parts = [label if isinstance(label, list) else [label] for label in labels]
+    levels = {len(part) for part in parts}
+    if len(levels) != 1 or len({type(label) is list for label in labels}) > 1 or levels == {0}:
+        raise Unreadable(f"the labels in 'index' of table '{name}' are of different kinds")
+    if any(isinstance(part, list | dict) for label in parts for part in label):
+        raise Unreadable(f"a label in 'index' of table '{name}' is no text and no number")
+    if isinstance(labels[0], list):
+        return pd.MultiIndex.from_tuples([tuple(label) for label in labels])
+    return pd.Index(restore(labels, None))
 
 
 def _restored(values: list[Any], dtype: object) -> pd.Series:

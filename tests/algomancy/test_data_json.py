@@ -93,7 +93,9 @@ def test_the_form_of_the_creation_time() -> None:
         (body(tables={"t": table(data=[{}])}), "row 0 of table 't' contradicts 'columns': 'a'"),
         (body(tables={"t": table(data=[{"a": 1, "b": 2}])}), "row 0 of table 't' contradicts 'columns': 'b'"),
         (body(tables={"t": table(index=[])}), "table 't' has 1 rows in 'data' but 0 labels in 'index'"),
-        (body(tables={"t": table(index=[{}])}), "'index' of table 't': unhashable type: 'dict'"),
+        (body(tables={"t": table(index=[{}])}), "a label in 'index' of table 't' is no text and no number"),
+        (body(tables={"t": table(index=[[[1]]])}), "a label in 'index' of table 't' is no text and no number"),
+        (body(tables={"t": table(index=[[]])}), "the labels in 'index' of table 't' are of different kinds"),
     ],
 )
 def test_what_cannot_be_read(content: bytes, detail: str) -> None:
