@@ -9,6 +9,8 @@ from benchmarks.targets import (
     l02,
     l03,
     n01,
+    r01,
+    r02,
     s01,
     t01,
     t02,
@@ -30,5 +32,7 @@ MODULES: dict[str, Module] = {
     module.TARGET.key: module for module in (t01, t02, t03, t04, t05, t06, t07, t08, t09, t10, t11, t12)
 }
 """What is measured when nothing is named."""
-NAMED: dict[str, Module] = {module.TARGET.key: module for module in (algomancy_etl, l01, l02, l03, n01, s01, x01, x02)}
+NAMED: dict[str, Module] = {
+    module.TARGET.key: module for module in (algomancy_etl, l01, l02, l03, n01, r01, r02, s01, x01, x02)
+}
 """What is measured only when it is named, or with ``--all``."""

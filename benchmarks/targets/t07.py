@@ -30,7 +30,7 @@ from trialbook_deploy.stack import Stack
 
 TARGET = Target(key="T7", title="rebuild from the ledger", unit="facts/s", target=300_000, better="more")
 PULL = 20_000
-REBUILD_S = 300.0
+REBUILD_S = 900.0
 
 
 def read_all(url: str, messages: int) -> float:
@@ -91,7 +91,13 @@ async def rebuild(stack: Stack) -> tuple[Report, float]:
 @asynccontextmanager
 async def prepare(options: Options) -> AsyncIterator[Measure]:
     """A stack whose ledger is full."""
-    runs = options.size(333_334, 33_334)
+    async with filled(options.size(333_334, 33_334)) as measure:
+        yield measure
+
+
+@asynccontextmanager
+async def filled(runs: int) -> AsyncIterator[Measure]:
+    """A stack with so many runs of three facts each."""
     completed = await template("completed")
     async with local.stack() as running:
         facts = facts_of_runs(lambda _: completed, range(runs))

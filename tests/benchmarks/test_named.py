@@ -19,7 +19,7 @@ from benchmarks.targets.l01 import through_caller, through_sdk
 from trialbook.llm import llm_settings
 
 TWELVE = [f"T{number}" for number in range(1, 13)]
-OTHERS = ["G3", "L1", "L2", "L3", "N1", "S1", "X1", "X2"]
+OTHERS = ["G3", "L1", "L2", "L3", "N1", "R1", "R2", "S1", "X1", "X2"]
 PLAIN = Target(key="L0", title="plain", unit="s", target=None, better="less")
 
 
@@ -55,7 +55,7 @@ def test_every_benchmark_is_registered_once_and_says_its_bare_part() -> None:
         assert (module.__doc__ or "").startswith(f"{key}: ")
         assert "he bare part" in (module.__doc__ or "")
     promised = {key for key, module in command.EVERY.items() if module.TARGET.target is not None}
-    assert promised == {*TWELVE, "N1", "S1"}
+    assert promised == {*TWELVE, "N1", "R1", "R2", "S1"}
     assert s01.TARGET.target == 15
 
 
