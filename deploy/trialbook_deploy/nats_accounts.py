@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 
 from trialbook import subjects
-from trialbook.outside import SLOTS, STREAMS, Outsider, durable
+from trialbook.outside import QUESTIONS, SLOTS, STREAMS, Outsider, durable
 
 SERVICES, SYSTEM, TAP = "SERVICES", "SYS", "TAP"
 SERVICE_USER, SYSTEM_USER, TAP_USER = "trialbook", "monitor", "tap"
@@ -105,10 +105,10 @@ def user_text(user: Outsider) -> str:
     workspace = user.workspace
     taps = [subjects.tap(subjects.facts_in(workspace)), subjects.tap(subjects.signals_in(workspace))]
     verbs = "consumer.>" if user.read_only else ">"
-    asks, commands = subjects.ask(workspace, ">"), subjects.command(workspace, verbs)
-    imports = [_stream(subject) for subject in taps]
-    imports += [_service(asks), _service(subjects.command_of(workspace, user.name, verbs), commands)]
-    publish = [asks, commands]
+    asks, commands = [subjects.ask(workspace, name) for name in QUESTIONS], subjects.command(workspace, verbs)
+    imports = [_stream(subject) for subject in taps] + [_service(subject) for subject in asks]
+    imports.append(_service(subjects.command_of(workspace, user.name, verbs), commands))
+    publish = [*asks, commands]
     for name in (durable(user.name, slot) for slot in SLOTS):
         acks = subjects.acks("*", name)
         imports.append(_service(acks))

@@ -14,14 +14,59 @@ from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
 from trialbook import subjects
-from trialbook.queries import Answer, Health, ProjectorHealth, Sql, SqlResult
+from trialbook.proofs import (
+    ConsistencyProof,
+    InclusionProof,
+    LedgerCheckpoint,
+    LedgerConsistency,
+    LedgerInclusion,
+    LedgerInfo,
+    LedgerState,
+    LedgerTile,
+    NoteView,
+)
+from trialbook.queries import (
+    Answer,
+    EventLines,
+    Health,
+    LedgerFacts,
+    LedgerPage,
+    LedgerSegments,
+    LinesEnd,
+    ProjectorHealth,
+    SegmentList,
+    Sql,
+    SqlResult,
+)
 from trialbook_deploy.asyncapi.schemas import parameters, ref, schemas
 from trialbook_projector.answer import READ
-from trialbook_projector.questions import DIRECT, Questions
-from trialbook_projector.rebuild import Report
+from trialbook_projector.questions import DIRECT, SERVED, Questions
+from trialbook_projector.rebuild import Report as RebuildReport
+from trialbook_projector.seal import Report as SealReport
 
 RENAMED = {":Message:Payload": ".body", ":SubscribeMessage": ".question", "SubscribeMessage": "question"}
 ANSWERS = "answers"
+ANSWERED: dict[str, Any] = {
+    Health.NAME: ProjectorHealth,
+    Sql.NAME: SqlResult,
+    EventLines.NAME: LinesEnd,
+    LedgerFacts.NAME: LedgerPage,
+    LedgerSegments.NAME: SegmentList,
+    LedgerState.NAME: LedgerInfo,
+    LedgerCheckpoint.NAME: NoteView,
+    LedgerInclusion.NAME: InclusionProof,
+    LedgerConsistency.NAME: ConsistencyProof,
+    LedgerTile.NAME: None,
+    subjects.REBUILD: RebuildReport,
+    subjects.SEAL: SealReport,
+}
+"""Results of questions that no reader's function answers."""
+BINARY = {
+    Sql.NAME: "For arrow, csv and parquet the payload is the bytes; the header `Trialbook-Media-Type` tells.",
+    EventLines.NAME: "The payload is lines of JSON, the last of them the `result` described; a refusal is an Answer.",
+    LedgerTile.NAME: "The payload is the tile's hashes; a refusal is an Answer.",
+}
+"""What is answered with bytes."""
 
 
 def document(title: str, version: str, description: str, server: str) -> dict[str, Any]:
@@ -38,7 +83,7 @@ def document(title: str, version: str, description: str, server: str) -> dict[st
     types, components = schemas([Answer, *results.values()])
     made["components"]["schemas"] |= components
     for name, result in zip(results, types[1:], strict=True):
-        _complete(made, name, result, binary=name == Sql.NAME)
+        _complete(made, name, result, BINARY.get(name, ""))
     made["channels"][ANSWERS] = {
         "address": None,
         "description": "The reply subject of the question. `error` is there when it was refused.",
@@ -48,12 +93,15 @@ def document(title: str, version: str, description: str, server: str) -> dict[st
 
 
 def _results() -> dict[str, Any]:
-    """Question -> type of the answer's ``result``."""
+    """Question -> type of the answer's ``result``. Raises ``ValueError`` for one whose answer is not known here."""
     read = {name: typing.get_type_hints(function)["return"] for name, function in READ.items()}
-    return {**read, Health.NAME: ProjectorHealth, Sql.NAME: SqlResult, subjects.REBUILD: Report}
+    found = {**read, **ANSWERED}
+    if unknown := (SERVED | DIRECT) - set(found):
+        raise ValueError(f"what is the answer to {sorted(unknown)}?")
+    return {name: found[name] for name in sorted(SERVED | DIRECT)}
 
 
-def _complete(made: dict[str, Any], name: str, result: dict[str, Any], *, binary: bool) -> None:
+def _complete(made: dict[str, Any], name: str, result: dict[str, Any], binary: str) -> None:
     channel, operation = made["channels"][name], made["operations"][name]
     channel["parameters"] = parameters(channel["address"])
     queue = channel.pop("bindings")["nats"]["queue"]
@@ -65,9 +113,7 @@ def _complete(made: dict[str, Any], name: str, result: dict[str, Any], *, binary
         "payload": {"allOf": [ref("components", "schemas", "Answer"), {"properties": {"result": result}}]},
     }
     if binary:
-        message["description"] = (
-            "For the formats arrow, csv and parquet the payload is the bytes; the header `Trialbook-Media-Type` tells."
-        )
+        message["description"] = binary
     if name in DIRECT:  # no header of the question is repeated in the answer
         made["components"]["messages"][f"{name}.question"].pop("correlationId")
     made["components"]["messages"][f"{name}.answer"] = message

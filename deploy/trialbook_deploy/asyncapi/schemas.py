@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Iterable
+from functools import cache
 from types import UnionType
 from typing import Any
 
@@ -31,6 +32,7 @@ def schemas(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]
     return list(found), dict(components)
 
 
+@cache
 def _describable(type_: Any) -> Any:
     """The type, or an equal one in which ``Event`` is called so that it can be described: msgspec writes no schema for
     the default of ``data``, and the channels of facts have an ``Event`` that leaves ``data`` to each message.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.security.nats.attacks import ATTACKS
+from tests.security.nats.attacks.all import ATTACKS
 from tests.security.nats.world import MINE, THEIRS, World, command, embedded_world, sample_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
