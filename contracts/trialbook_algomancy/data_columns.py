@@ -180,7 +180,7 @@ def intervals(values: list[Any]) -> pd.Series:
         if match is not None and _bound(match[2]) > _bound(match[3]):
             raise ValueError(f"'{match[0]}' ends before it begins")
     bounds = [infer([_bound(match[at]) if match else None for match in found]) for at in (2, 3)]
-    left, right = (bound.astype("float64") if bound.hasnans else bound for bound in bounds)
+    left, right = (bound.astype("float64") if bound.hasnans or not len(bound) else bound for bound in bounds)
     return pd.Series(pd.arrays.IntervalArray.from_arrays(left, right, closed=_CLOSED[next(iter(closed), "(]")]))
 
 

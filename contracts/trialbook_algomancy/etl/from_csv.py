@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _names(content: Content, separator: str) -> tuple[list[str], list[str]]:
     """
     source = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
     with source, io.TextIOWrapper(source, "utf-8-sig", newline="") as text:
-        records = (record for record in csv.reader(text, delimiter=separator) if record and record != [""])
+        records = filter(_says_something, csv.reader(text, delimiter=separator))
         try:
             header, first = next(records, None), next(records, [])
         except (csv.Error, UnicodeDecodeError) as error:
@@ -82,21 +83,32 @@ def _names(content: Content, separator: str) -> tuple[list[str], list[str]]:
     return names[: len(header)], names[len(header) :]
 
 
+def _says_something(record: list[str]) -> bool:
+    """False for lines without a separator that are empty or blank: pandas leaves them out."""
+    return len(record) > 1 or any(cell.strip(" \t") for cell in record)
+
+
 def _parsed(content: Content, separator: str, names: list[str], **options: Any) -> pd.DataFrame:
     source = content if isinstance(content, Path) else io.BytesIO(content)
     try:
-        return pd.read_csv(
-            source,
-            sep=separator,
-            header=0,
-            names=names,
-            index_col=False,
-            keep_default_na=False,
-            na_values=[""],
-            low_memory=False,  # types are inferred from whole columns
-            **options,
-        )
-    except (ValueError, OverflowError) as error:  # EmptyDataError, ParserError and UnicodeDecodeError are ValueErrors
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that it would leave out
+            return pd.read_csv(
+                source,
+                sep=separator,
+                header=0,
+                names=names,
+                index_col=False,
+                keep_default_na=False,
+                na_values=[""],
+                low_memory=False,  # types are inferred from whole columns
+                **options,
+            )
+    except (
+        ValueError,
+        OverflowError,
+        pd.errors.ParserWarning,
+    ) as error:  # EmptyDataError, ParserError and UnicodeDecodeError are ValueErrors
         raise Unreadable(str(error).strip()) from None
 
 
