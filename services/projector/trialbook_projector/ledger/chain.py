@@ -17,7 +17,7 @@ from trialbook.clock import Clock
 from trialbook.errors import Conflict, Unavailable
 from trialbook.log.checkpoints import append_note, last_note, read_notes
 from trialbook.ports import VersionConflict
-from trialbook_projector.ledger.files import TileFiles
+from trialbook_projector.ledger.files import TileWriter
 from trialbook_projector.ledger.settings import LedgerSettings
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Forked(Exception):
 class Checkpoints:
     """Signs and appends. ``last`` is the newest checkpoint of this log, ``note`` it with all its signatures."""
 
-    def __init__(self, nc: Client, files: TileFiles, settings: LedgerSettings, clock: Clock) -> None:
+    def __init__(self, nc: Client, files: TileWriter, settings: LedgerSettings, clock: Clock) -> None:
         self._nc, self._files, self._settings, self._clock = nc, files, settings, clock
         signer = settings.signer()
         self.origin = signer.name if signer else ""
@@ -108,6 +108,8 @@ class Checkpoints:
         """Refuse to go on from a checkpoint that is not ours to go on from."""
         if last is None or last.size > self._files.size:
             return  # of a projector that is ahead; what it has signed is checked when we get there
+        if self._files.head(last.size) != last.root:
+            self._files.rewrite()  # inner hashes may be damaged, which harms nobody
         if self._files.head(last.size) != last.root:
             detail = "the hashes kept here do not add up to this head; nothing more is signed"
             raise Forked(Finding(kind="checkpoint", sequence=1, until=last.size, detail=detail))

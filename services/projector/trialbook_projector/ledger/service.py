@@ -30,6 +30,7 @@ HERE = 20_000
 """As many facts are verified within this process: a child would take longer to start."""
 AGAIN_S = 5.0
 TELL_S = 1.0
+CANCEL_S = 0.5
 
 
 class Ledger:
@@ -61,17 +62,24 @@ class Ledger:
 
     async def run(self) -> None:
         """Keep the tree, sign and verify, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep())
-            group.create_task(self._sign())
-            group.create_task(self._verify())
-            group.create_task(self._tell())
+        parts = (self._keep(), self._sign(), self._verify(), self._tell())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            # A reply that arrives in the moment of a cancellation swallows it (bpo-37658): cancel until they end.
+            while left := [task for task in tasks if not task.done()]:
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left, timeout=CANCEL_S)
 
     async def close(self) -> None:
         """Add what was offered, and close the tiles."""
         try:
             await self.keeper.flush()
-        except (Misaligned, Refusal) as error:
+        except (Misaligned, LedgerGap, Refusal) as error:
             log.warning("the last facts are not hashed yet: %s", error)
         finally:
             self.files.close()

@@ -76,21 +76,22 @@ async def verify(nc: Client, task: Task, progress: Progress) -> Outcome:
         within = [checkpoint for checkpoint in read.checkpoints if checkpoint.size <= task.size]
         run = Verification(within, files.span, task.size, 0 if task.segments else known.sequence)
         run.findings.extend(read.findings)
-        run.findings.extend(_copy(task, read.checkpoints, files))
         run.findings.extend(await _shorter(nc, read.checkpoints))
         run.findings.extend(await _facts(nc, task, known, run, progress))
         run.findings.extend(await _left(nc, task, known, files))
         verdict = await asyncio.to_thread(run.finish)
-        tiles = any(finding.kind == "tiles" for finding in verdict.findings)
+        levels = await asyncio.to_thread(_levels_follow, files, bytes(run.tree.blocks or b""))
+        copy = _copy(task, read.checkpoints, files) if levels else []
+        findings = [*copy, *verdict.findings]
+        tiles = any(finding.kind == "tiles" for finding in findings)
         signed = within[-1].size if within else 0
         if tiles and (task.segments or not known.sequence):
-            tiles = all(finding.sequence <= signed for finding in verdict.findings) and await _holds(
+            tiles = all(finding.sequence <= signed for finding in findings) and await _holds(
                 nc, task, known, within, progress
             )
         return Outcome(
-            facts=verdict.facts, checkpoints=verdict.checkpoints, findings=verdict.findings[:MAX_SHOWN],
-            deviations=verdict.deviations, tiles=tiles and not read.findings,
-            levels=await asyncio.to_thread(_levels_follow, files, bytes(run.tree.blocks or b"")),
+            facts=verdict.facts, checkpoints=verdict.checkpoints, findings=findings[:MAX_SHOWN],
+            deviations=verdict.deviations + len(copy), tiles=tiles and not read.findings, levels=levels,
         )  # fmt: skip
     finally:
         files.close()
