@@ -76,10 +76,10 @@ class Handler:
     ) -> list[Outcome[Any]]:
         """Carry out commands on several aggregates in one atomic append: all happen or none.
 
-        Commands on one aggregate are decided in order. What queues or ends a run of a lane changes the lane as well,
-        and lets the next one in. ``pinned`` aggregates must not change from these sequences. Raises the refusal of the
-        first command that is refused, ``PreconditionFailed`` (code ``changed_meanwhile``), or ``Conflict`` (code
-        ``contention``) when other writers were quicker every time.
+        Commands on one aggregate are decided in order; the outcome of the last one has its state. What queues or ends
+        a run of a lane changes the lane as well, and lets the next one in. ``pinned`` aggregates must not change from
+        these sequences. Raises the refusal of the first command that is refused, ``PreconditionFailed`` (code
+        ``changed_meanwhile``), or ``Conflict`` (code ``contention``) when other writers were quicker every time.
         """
         loaded = dict(known or {})
         for _ in range(MAX_TRIES):

@@ -47,7 +47,7 @@ def mount_dialects(app: FastAPI, services: Services) -> None:
 
 
 def _begin_with(app: FastAPI, dialects: Sequence[Dialect]) -> None:
-    """Let dialects begin when the app's own lifespan has."""
+    """Let dialects begin when the app's own lifespan has, and close before it does."""
     lifespan = app.router.lifespan_context
 
     @asynccontextmanager
@@ -56,7 +56,12 @@ def _begin_with(app: FastAPI, dialects: Sequence[Dialect]) -> None:
             for dialect in dialects:
                 if dialect.begin is not None:
                     dialect.begin()
-            yield state
+            try:
+                yield state
+            finally:
+                for dialect in dialects:
+                    if dialect.close is not None:
+                        await dialect.close()
 
     app.router.lifespan_context = begun
 

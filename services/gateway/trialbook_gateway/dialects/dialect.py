@@ -34,6 +34,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Members that it adds to the union health body."""
     begin: Callable[[], None] | None = None
     """Called once on the event loop when the services have started."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Called before the services are closed."""
 
     @property
     def prefix(self) -> str:

@@ -16,6 +16,7 @@ from trialbook_gateway.dialects.algomancy.datasets import Datasets
 from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.listing import Results
 from trialbook_gateway.dialects.algomancy.loads import Loads
+from trialbook_gateway.dialects.algomancy.mirror import Mirror
 from trialbook_gateway.dialects.algomancy.parts import Parts
 from trialbook_gateway.dialects.algomancy.routes import beyond, data, scenarios, sessions
 from trialbook_gateway.dialects.algomancy.scenarios import Scenarios
@@ -50,11 +51,12 @@ def create_app(services: Services) -> tuple[FastAPI, Parts]:
     settings = algomancy_settings()
     profile = served(settings)
     app = FastAPI(title=profile.title, version=health.VERSION, root_path_in_servers=True)
-    known, datasets, loads = Sessions(services), Datasets(services), Loads(services, settings)
+    mirror = Mirror(services)
+    known, datasets, loads = Sessions(services, mirror), Datasets(services, mirror), Loads(services, settings)
     made = Scenarios(services, profile, datasets)
     parts = Parts(
         settings=settings, profile=profile, sessions=known, datasets=datasets, scenarios=made, loads=loads,
-        results=Results(services), beginning=Beginning(profile, known, datasets, made, loads),
+        results=Results(services), beginning=Beginning(profile, mirror, known, datasets, made, loads),
     )  # fmt: skip
     app.state.services, app.state.parts = services, parts
     errors.install(app)
@@ -78,7 +80,8 @@ def dialect(services: Services) -> Dialect:
     return Dialect(
         system=SYSTEM, title=parts.profile.title, app=_Protected(BodyLimit(app, max_bytes, plain), services),
         claims=(*_documented(app), GROUP), openapi=app.openapi, refuse=plain, exposed_headers=(data.LOAD_HEADER,),
-        health=members, begin=parts.beginning.begin, origins=tuple(parts.profile.cors_origins),
+        health=members, begin=parts.beginning.begin, close=parts.beginning.close,
+        origins=tuple(parts.profile.cors_origins),
     )  # fmt: skip
 
 

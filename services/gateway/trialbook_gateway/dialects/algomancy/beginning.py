@@ -11,6 +11,7 @@ from trialbook.ids import derived_id
 from trialbook_gateway.auth import ANONYMOUS
 from trialbook_gateway.dialects.algomancy.datasets import Datasets
 from trialbook_gateway.dialects.algomancy.loads import Loads
+from trialbook_gateway.dialects.algomancy.mirror import Mirror
 from trialbook_gateway.dialects.algomancy.scenarios import Scenarios
 from trialbook_gateway.dialects.algomancy.sessions import OURS, Sessions
 from trialbook_gateway.problems import HttpRefusal
@@ -24,9 +25,15 @@ class Beginning:
     """Begins in the background with the gateway; every step is harmless when another gateway does it too."""
 
     def __init__(
-        self, profile: Profile, sessions: Sessions, datasets: Datasets, scenarios: Scenarios, loads: Loads
+        self,
+        profile: Profile,
+        mirror: Mirror,
+        sessions: Sessions,
+        datasets: Datasets,
+        scenarios: Scenarios,
+        loads: Loads,
     ) -> None:
-        self._profile, self._sessions, self._datasets = profile, sessions, datasets
+        self._profile, self._mirror, self._sessions, self._datasets = profile, mirror, sessions, datasets
         self._scenarios, self._loads = scenarios, loads
         self._task: asyncio.Task[None] | None = None
         self._first = ""
@@ -36,6 +43,13 @@ class Beginning:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="algomancy-beginning")
 
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._mirror.close()
+
     async def ready(self, session: str, wait_s: float) -> None:
         """Wait for the datasets of the first session, at most ``wait_s`` seconds; for any other not at all."""
         assert self._task is not None, "begun with the gateway"
@@ -43,6 +57,7 @@ class Beginning:
             await asyncio.wait({self._task}, timeout=wait_s)
 
     async def _run(self) -> None:
+        await self._mirror.start()
         while True:
             try:
                 self._first = await self._sessions.first()

@@ -5,7 +5,6 @@ A version's metadata says everything but the tables, which are stored bytes; der
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from trialbook.queries import RunList
 from trialbook_algomancy.data_document import DataClassification, Metadata
 from trialbook_gateway.dialects.algomancy.errors import conflict, not_found
 from trialbook_gateway.dialects.algomancy.ids import shown
+from trialbook_gateway.dialects.algomancy.mirror import SYSTEM, Mirror
 from trialbook_gateway.dialects.algomancy.shape import SCENARIO
 from trialbook_gateway.reading import seen_in
 from trialbook_gateway.services import Caller, Services
@@ -29,7 +29,6 @@ KIND = "algomancy"
 TABLES = "tables.json"
 JSON = "application/json"
 DATASET_LABEL = "dataset"
-REMEMBERED = 1024
 MAX_TRIES = 24
 TOGETHER = 200
 """Datasets that are copied in one append."""
@@ -58,9 +57,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 class Datasets:
     """Reads and changes the datasets of sessions; the caller's workspace is the session."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._known: OrderedDict[AggregateId, Loaded[CatalogState]] = OrderedDict()
+    def __init__(self, services: Services, mirror: Mirror) -> None:
+        self._services, self._mirror = services, mirror
 
     async def keys(self, session: str) -> list[str]:
         """In the order in which they came."""
@@ -68,11 +66,11 @@ class Datasets:
 
     async def find(self, session: str, key: str) -> Stored:
         """Raises 404."""
-        id_ = (await self._load(_catalog(session))).state.find(key)
-        found = None if id_ is None else await self._stored(session, id_, key)
-        if found is None:
-            raise not_found("Dataset", key)
-        return found
+        for load in (self._mirror.get, self._mirror.newest):  # another gateway may have stored it just now
+            id_ = (await load(_catalog(session))).state.find(key)
+            if id_ is not None and (found := await self._stored(session, id_, key)) is not None:
+                return found
+        raise not_found("Dataset", key)
 
     async def put(
         self, caller: Caller, key: str, content: Content, *, new_id: str = "", only_new: bool = False
@@ -88,10 +86,11 @@ class Datasets:
                 raise conflict(f"Dataset '{key}' already exists")
             orders = _orders(caller, id_ or new_id or self._services.ids.new(), key, content, new=id_ is None)
             try:
-                await self._carry_out(caller, orders, {target: known})
+                await self._mirror.carry_out(orders, caller.meta, {target: known})
             except (Conflict, NotFound) as refusal:  # somebody took or removed the key meanwhile
                 if refusal.code not in ("name_taken", "dataset_not_found"):
                     raise
+                await self._mirror.newest(target)
             else:
                 return
         raise Unavailable("contention", f"Others keep changing the dataset '{key}'; try again.")
@@ -118,7 +117,7 @@ class Datasets:
             (target, catalog.Remove(id=id_)), (caller.aggregate("dataset", id_), versioned.Delete()),
         ]  # fmt: skip
         try:
-            await self._carry_out(caller, orders, {target: known})
+            await self._mirror.carry_out(orders, caller.meta, {target: known})
         except NotFound:
             raise not_found("Dataset", key) from None
 
@@ -131,7 +130,7 @@ class Datasets:
                 orders += _orders(caller, new_id, key, found.content, new=True)
         each = 3
         for start in range(0, len(orders), TOGETHER * each):
-            await self._carry_out(caller, orders[start : start + TOGETHER * each], {})
+            await self._mirror.carry_out(orders[start : start + TOGETHER * each], caller.meta, {})
 
     async def document(self, stored: Stored) -> tuple[int, AsyncIterator[bytes]]:
         """The dataset's JSON: its length and its bytes."""
@@ -148,11 +147,11 @@ class Datasets:
 
     async def exists(self, caller: Caller, id_: str) -> bool:
         """Whether the dataset with this id was ever made, deleted ones included."""
-        state: versioned.State = (await self._services.handler.load(caller.aggregate("dataset", id_))).state
+        state: versioned.State = (await self._mirror.get(caller.aggregate("dataset", id_))).state
         return state.exists
 
     async def _stored(self, session: str, id_: str, key: str) -> Stored | None:
-        state: versioned.State = (await self._services.handler.load(AggregateId(session, "dataset", id_))).state
+        state: versioned.State = (await self._mirror.get(AggregateId(session, "dataset", id_))).state
         if not state.versions or state.deleted:
             return None
         version = state.versions[-1]
@@ -169,19 +168,8 @@ class Datasets:
         return bool(msgspec.json.decode(answer.result or b"{}")["items"])
 
     async def _load(self, target: AggregateId) -> Loaded[CatalogState]:
-        known: Loaded[CatalogState] = await self._services.handler.load(target, self._known.get(target))
-        before = self._known.pop(target, known)
-        self._known[target] = known if known.sequence > before.sequence else before
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        known: Loaded[CatalogState] = await self._mirror.get(target)
         return known
-
-    async def _carry_out(
-        self, caller: Caller, orders: list[tuple[AggregateId, Any]], known: dict[AggregateId, Loaded[Any]]
-    ) -> None:
-        outcomes = await self._services.handler.handle_all(orders, caller.meta, known)
-        for (aggregate, _), outcome in zip(orders, outcomes, strict=True):
-            self._services.wrote(aggregate, outcome.sequence)
 
 
 def _catalog(session: str) -> AggregateId:
@@ -197,4 +185,4 @@ def _orders(caller: Caller, id_: str, key: str, content: Content, *, new: bool) 
     if not new:
         return [add]
     listed = (_catalog(caller.workspace), catalog.Add(id=id_, name=key))
-    return [listed, (aggregate, versioned.Create(name=key, kind=KIND, labels={"system": KIND})), add]
+    return [listed, (aggregate, versioned.Create(name=key, kind=KIND, labels=SYSTEM)), add]

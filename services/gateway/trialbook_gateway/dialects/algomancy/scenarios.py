@@ -50,12 +50,12 @@ class Scenarios:
         if self._profile.find(algorithm) is None:
             raise not_found("Algorithm", algorithm)
         stored = await self._datasets.find(caller.workspace, dataset_key)
-        taken: NameState = (await self._services.handler.load(name_aggregate(caller.workspace, SCOPE, tag))).state
-        if taken.owner and taken.owner != asked.id:
-            raise conflict(IN_USE.format(tag))
         try:
             spec = self._spec(tag, stored, algorithm, algo_params, data_params)
-        except ParameterError as error:
+        except ParameterError as error:  # a taken tag is said first; without this error the append finds it
+            taken: NameState = (await self._services.handler.load(name_aggregate(caller.workspace, SCOPE, tag))).state
+            if taken.owner and taken.owner != asked.id:
+                raise conflict(IN_USE.format(tag)) from None
             raise bad_value(str(error)) from None
         return await self._append(caller, spec, asked)
 

@@ -17,13 +17,13 @@ from trialbook.lanes import lane_aggregate
 from trialbook_gateway.auth import Principal
 from trialbook_gateway.dialects.algomancy.errors import conflict, not_found
 from trialbook_gateway.dialects.algomancy.ids import given
+from trialbook_gateway.dialects.algomancy.mirror import SYSTEM, Mirror
 from trialbook_gateway.idempotency import Idempotency
 from trialbook_gateway.services import SOURCE, Services
 from trialbook_gateway.workspaces import aggregate as workspace_aggregate
 
 CATALOG = AggregateId("_algomancy", "catalog", derived_id("algomancy", "sessions"))
 """In a workspace that nobody can name."""
-LABELS = {"system": "algomancy"}
 FIRST = "main"
 LANE = "algomancy"
 """Every session has one queue for its scenarios."""
@@ -36,11 +36,10 @@ Names = dict[str, str]
 
 
 class Sessions:
-    """All sessions of the service, as the ledger has them at the moment of asking."""
+    """All sessions of the service."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._known: Loaded[CatalogState] | None = None
+    def __init__(self, services: Services, mirror: Mirror) -> None:
+        self._services, self._mirror = services, mirror
 
     async def names(self) -> Names:
         """All sessions; there is always one."""
@@ -50,7 +49,7 @@ class Sessions:
                 return loaded.state.names
             with contextlib.suppress(Conflict):  # another gateway was quicker
                 await self._add(self._services.ids.new(), FIRST, OURS, UNKEYED, if_empty=True)
-            loaded = await self._load()
+            loaded = await self._mirror.newest(CATALOG)
         raise _contention()
 
     async def visible(self, principal: Principal) -> Names:
@@ -59,14 +58,13 @@ class Sessions:
 
     async def find(self, principal: Principal, text: str) -> tuple[str, str]:
         """Id and display name of the session that a path names, by UUID or by name. Raises 404, ``Forbidden``."""
-        names = await self.names()
-        id_ = given(text)
-        if id_ not in names:
-            id_ = next((known for known, name in names.items() if name == text), None)
-        if id_ is None:
+        found = _named(await self.names(), text)
+        if found is None:  # another gateway may have made it just now
+            found = _named((await self._mirror.newest(CATALOG)).state.names, text)
+        if found is None:
             raise not_found("Session", text)
-        principal.may_use(id_)
-        return id_, names[id_]
+        principal.may_use(found[0])
+        return found
 
     async def create(self, name: str, meta: Metadata, asked: Idempotency) -> None:
         """Raises 409 for a taken or blank name."""
@@ -111,6 +109,7 @@ class Sessions:
             try:
                 await self._carry_out(orders, meta)
             except (Conflict, NotFound):  # others came or went meanwhile
+                await self._mirror.newest(CATALOG)
                 continue
             await self.end_runs(id_, meta)
             return
@@ -135,9 +134,7 @@ class Sessions:
         return _id_of(records[0].event)
 
     async def _load(self) -> Loaded[CatalogState]:
-        known: Loaded[CatalogState] = await self._services.handler.load(CATALOG, self._known)
-        if self._known is None or known.sequence > self._known.sequence:
-            self._known = known
+        known: Loaded[CatalogState] = await self._mirror.get(CATALOG)
         return known
 
     async def _add(self, id_: str, name: str, meta: Metadata, asked: Idempotency, *, if_empty: bool = False) -> None:
@@ -149,13 +146,7 @@ class Sessions:
         meta: Metadata,
         known: dict[AggregateId, Loaded[Any]] | None = None,
     ) -> None:
-        services = self._services
-        assumed = {CATALOG: await self._load(), **(known or {})}
-        outcomes = await services.handler.handle_all(orders, meta, assumed)
-        for (aggregate, _), outcome in zip(orders, outcomes, strict=True):
-            services.wrote(aggregate, outcome.sequence)
-            if aggregate.kind == "workspace":
-                services.workspaces.applied(aggregate.id, outcome)
+        await self._mirror.carry_out(orders, meta, {CATALOG: await self._load(), **(known or {})})
 
 
 def checked(name: str) -> str:
@@ -165,12 +156,19 @@ def checked(name: str) -> str:
     return name
 
 
+def _named(names: Names, text: str) -> tuple[str, str] | None:
+    id_ = given(text)
+    if id_ not in names:
+        id_ = next((known for known, name in names.items() if name == text), None)
+    return None if id_ is None else (id_, names[id_])
+
+
 def _orders(id_: str, name: str, asked: Idempotency, *, if_empty: bool = False) -> list[tuple[AggregateId, Any]]:
     return [(CATALOG, catalog.Add(id=id_, name=name, if_empty=if_empty)), (_room(id_), _opened(name, asked))]
 
 
 def _opened(name: str, asked: Idempotency) -> workspace.Create:
-    return workspace.Create(title=name, labels=LABELS, command_id=asked.command_id, digest=asked.digest)
+    return workspace.Create(title=name, labels=SYSTEM, command_id=asked.command_id, digest=asked.digest)
 
 
 def _room(id_: str) -> AggregateId:
