@@ -258,7 +258,7 @@ class ItemList(Dated, frozen=True, kw_only=True):
     cursor: str = ""
 
 
-class Sql(Query, frozen=True, kw_only=True):
+class Sql(Dated, frozen=True, kw_only=True):
     """One SELECT over the workspace's tables -> SqlResult (json) or bytes (arrow, csv, parquet)."""
 
     NAME = "sql"

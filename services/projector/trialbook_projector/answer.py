@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeGuard
 
 import msgspec
@@ -38,7 +39,7 @@ from trialbook.times import is_sequence, sequence_of
 from trialbook_projector import sql
 from trialbook_projector.ledger import answers
 from trialbook_projector.ledger.service import Ledger
-from trialbook_projector.live import Live, opener
+from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.lookup import Lookup
 from trialbook_projector.queries import datasubjects, diff, facts, items, lines, past, runs, signals, trail
 from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
@@ -155,35 +156,49 @@ class Answering:
         if isinstance(query, LedgerFacts | LedgerSegments):
             return self._answered(_encode(await self.segments.answer(workspace, query)), positions)
         if isinstance(query, Sql):
-            result = await sql.run(self._live.tables.sql, workspace, query, self._settings, self._room())
-            if result.media_type is not None:
-                return Reply(result.payload, result.media_type)
-            return self._answered(result.payload, positions)
+            return await self._with_keys(partial(self._sql, workspace, query, positions))
         if _newest(query, workspace):
             entry, progress = await self._lookup.run(workspace, query.id)
             return self._answered(_encode(view(entry, progress)), positions)
-        return await self._read(workspace, query, positions)
+        return await self._with_keys(partial(self._read, workspace, query, positions))
+
+    async def _sql(self, workspace: str, query: Sql, positions: Positions) -> Reply:
+        tables = self._live.tables
+        then = partial(self._reading, tables, workspace, query, positions) if query.as_of else None
+        result = await sql.run(tables.sql, workspace, query, self._settings, self._room(), then)
+        if result.media_type is not None:
+            return Reply(result.payload, result.media_type)
+        return self._answered(result.payload, positions)
 
     async def _read(self, workspace: str, query: Query, positions: Positions) -> Reply:
         """What a reader's thread finds in the tables, now or at the moment that the question looks back to."""
-        tables, keys = self._live.tables, self._live.keys
+        tables = self._live.tables
 
         def read(cursor: Any) -> tuple[bytes, Positions]:
-            reading = Reading(cursor, workspace, tables.caches, positions, opener(keys))
-            if isinstance(query, Dated) and query.as_of:
-                reading.past = past.moment_of(reading, query.as_of)
+            reading = self._reading(tables, workspace, query, positions, cursor)
             if isinstance(query, EventLines):
                 return lines.lines(reading, query, self._room()), positions
             found = _encode(READ[query.NAME](reading, query))
             return found, positions if reading.past is None else Positions(reading.past.sequence, positions.signals)
 
+        found, seen = await tables.readers.run(read)
+        return Reply(found, lines.MEDIA_TYPE) if isinstance(query, EventLines) else self._answered(found, seen)
+
+    def _reading(self, tables: Tables, workspace: str, query: Query, positions: Positions, cursor: Any) -> Reading:
+        reading = Reading(cursor, workspace, tables.caches, positions, opener(self._live.keys))
+        if isinstance(query, Dated) and query.as_of:
+            reading.past = past.moment_of(reading, query.as_of)
+        return reading
+
+    async def _with_keys(self, answer: Callable[[], Awaitable[Reply]]) -> Reply:
+        """An answer, tried again when it needs keys of data subjects that are not at hand."""
         try:
-            found, seen = await tables.readers.run(read)
+            return await answer()
         except past.KeysWanted as wanted:
+            keys = self._live.keys
             assert keys is not None, "without keys nothing is opened"
             await asyncio.gather(*(keys.ensure_key(key) for key in wanted.keys))
-            found, seen = await tables.readers.run(read)
-        return Reply(found, lines.MEDIA_TYPE) if isinstance(query, EventLines) else self._answered(found, seen)
+            return await answer()
 
     async def _looked_back_to(self, moment: str) -> int:
         """How far the tables must be to look back to a moment: of a time or of now, as far as the ledger is now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,13 +16,15 @@ import pyarrow as pa
 from trialbook.errors import Invalid, Refusal, TimedOut, TooLarge
 from trialbook.ids import parse_slug
 from trialbook.queries import Sql, SqlResult
-from trialbook_projector import sqlformat
-from trialbook_projector.queries.reading import EVERYWHERE
+from trialbook_projector import sqlformat, sqlpast
+from trialbook_projector.queries.reading import EVERYWHERE, Reading
 from trialbook_projector.readers import Readers
 from trialbook_projector.settings import Settings
 from trialbook_projector.sqlguard import Guard, first_line
 from trialbook_projector.tables.schema import USER_VIEWS
 
+Then = Callable[[Any], Reading]
+"""Gives the reading of a cursor that looks back to a moment."""
 BATCH_ROWS = 2048
 MAX_ARROW_BYTES = 64 * 1024**2
 
@@ -34,8 +36,10 @@ class Result(msgspec.Struct, frozen=True):
     media_type: str | None
 
 
-async def run(readers: Readers, workspace: str, query: Sql, settings: Settings, room: int) -> Result:
-    """Answer one query; ``room`` is the number of bytes a reply may have.
+async def run(
+    readers: Readers, workspace: str, query: Sql, settings: Settings, room: int, then: Then | None = None
+) -> Result:
+    """Answer one query; ``room`` is the number of bytes a reply may have, ``then`` looks back.
 
     Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge`` or
     ``TimedOut``.
@@ -45,7 +49,7 @@ async def run(readers: Readers, workspace: str, query: Sql, settings: Settings, 
     if not 0 < query.timeout_s <= settings.sql_max_s:
         raise Invalid("invalid_limit", f"timeout_s must be more than 0 and at most {settings.sql_max_s:g} seconds.")
     scope = "true" if workspace == EVERYWHERE else f"r.workspace = '{parse_slug(workspace, 'workspace')}'"
-    return await readers.run(lambda cursor: _Session.of(cursor, scope).answer(query, room))
+    return await readers.run(lambda cursor: _Session.of(cursor, scope, then).answer(query, room))
 
 
 class _Session:
@@ -59,17 +63,17 @@ class _Session:
         self._guard = Guard(cursor)
 
     @classmethod
-    def of(cls, cursor: Any, scope: str) -> _Session:
-        """The session of this thread and cursor, with views for ``scope``."""
+    def of(cls, cursor: Any, scope: str, then: Then | None) -> _Session:
+        """The session of this thread and cursor, with views for ``scope``, now or then."""
         session: _Session | None = getattr(cls._local, "session", None)
         if session is None or session._cursor is not cursor:
             session = cls._local.session = cls(cursor)
-        if session._scope != scope:
+        if then is not None or session._scope != scope:
             session._scope = ""
-            for name, view in USER_VIEWS.items():
+            for name, view in (USER_VIEWS if then is None else sqlpast.views(then(cursor))).items():
                 # sql: our own names and views; the scope holds a checked workspace token
                 cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {view.format(scope=scope)}")
-            session._scope = scope
+            session._scope = scope if then is None else ""
         return session
 
     def answer(self, query: Sql, room: int) -> Result:

@@ -14,7 +14,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.problems import malformed
 from trialbook_gateway.reading import seen_in
-from trialbook_gateway.schemas.base import QueryModel
+from trialbook_gateway.schemas.base import DatedQuery
 from trialbook_gateway.schemas.items import CompareQuery, SqlIn
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.strictjson import into, media_type_of, read_model
@@ -41,14 +41,15 @@ async def _order(request: Request) -> SqlIn:
     summary="One SELECT over the workspace's tables",
     **operation(ok={200: content(SqlResult, ARROW, CSV, PARQUET)}, errors=(403,), body=SqlIn, bodies=TEXT_BODY),
 )
-async def sql(request: Request, _: Annotated[QueryModel, Query()]) -> Response:
+async def sql(request: Request, query: Annotated[DatedQuery, Query()]) -> Response:
     """JSON, Arrow stream, CSV or Parquet by Accept; at most ``max_rows`` rows and ``timeout_s`` seconds."""
     services, caller = await caller_of(request)
     order = await _order(request)
+    as_of = order.as_of or query.as_of
     format_ = FORMATS[replies.accepts(request, *FORMATS)]
     question = Sql(
         sql=order.sql, params=order.params, format=format_, max_rows=order.max_rows, timeout_s=order.timeout_s,  # type: ignore[arg-type]
-        at_least=seen_in(services, caller, order.at_least),
+        at_least=seen_in(services, caller, order.at_least), as_of=as_of,
     )  # fmt: skip
     body, media_type = await services.ask.ask_bytes(caller.workspace, question, order.timeout_s + MARGIN_S)
     return replies.raw(body, headers={"Vary": "Accept"}, media_type=media_type)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trialbook_gateway.schemas.base import (
     SEQUENCE_MAX,
+    AsOf,
     Body,
     Dated,
     LabelFilter,
@@ -83,6 +84,7 @@ class SqlIn(Body):
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     at_least: Annotated[int, Field(ge=0, le=SEQUENCE_MAX)] = 0
+    as_of: AsOf = ""
 
 
 class CompareQuery(Dated):

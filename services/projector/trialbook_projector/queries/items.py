@@ -66,18 +66,25 @@ def _then(
     """
     assert reading.past is not None
     at = reading.past.sequence
-    lasting = " AND ".join(c for c in conditions if c != ALIVE)
     same = (
         f"SELECT {find.ITEM_COLUMNS} FROM book.items WHERE {' AND '.join(conditions)} AND sequence <= ? "  # noqa: S608 -- constants
         "ORDER BY created LIMIT ?"
     )
-    other = (
-        f"SELECT {find.ITEM_COLUMNS} FROM book.items WHERE {lasting} AND created <= ? AND sequence > ? "  # noqa: S608 -- constants
-        f"LIMIT {past.MAX_FOLDED_THINGS + 1}"
-    )
     entries = [find.item_entry(row) for row in reading.rows(same, [*params, at, limit])]
-    changed = past.items_at(reading, kind, [find.item_entry(row) for row in reading.rows(other, [*params, at, at])])
-    return [*entries, *(entry for entry in changed if not entry.state.deleted)]
+    since = changed(reading, kind, [condition for condition in conditions if condition != ALIVE], params)
+    return [*entries, *(entry for entry in since if not entry.state.deleted)]
+
+
+def changed(reading: Reading, kind: str, conditions: list[str], params: list[Any]) -> list[ItemEntry]:
+    """Items of one kind that match, were there at the reading's moment and have changed since, as they were then."""
+    assert reading.past is not None
+    at = reading.past.sequence
+    sql = (
+        f"SELECT {find.ITEM_COLUMNS} FROM book.items WHERE {' AND '.join(conditions)} AND kind = ? AND created <= ? "  # noqa: S608 -- constants
+        f"AND sequence > ? LIMIT {past.MAX_FOLDED_THINGS + 1}"
+    )
+    rows = reading.rows(sql, [*params, kind, at, at])
+    return past.items_at(reading, kind, [find.item_entry(row) for row in rows])
 
 
 def name_of(entry: ItemEntry) -> str:
