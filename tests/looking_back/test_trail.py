@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,6 +51,9 @@ async def test_a_real_run_and_what_it_is_connected_with(
     story = (await http.get(at, params={"at_least": ended["sequence"]}, headers=headers)).json()
     kinds = [chapter["type"] for chapter in story["chapters"]]
     assert (kinds[0], kinds[1], kinds[-1]) == ("run.submitted.v1", "run.started.v1", "run.completed.v1")
+    async with asyncio.timeout(20):
+        while (await http.get(story["chapters"][0]["proof"])).status_code != 200:
+            await asyncio.sleep(0.1)  # the tree follows the ledger
     for chapter in story["chapters"]:
         assert chapter["correlation"] == "the-request", chapter
         assert chapter["who"] == ("anonymous" if chapter["type"] == "run.submitted.v1" else chapter["who"])
@@ -102,7 +106,7 @@ async def test_the_page_has_nothing_active(http: httpx.AsyncClient, actor: Actor
     page.feed(reply.text)
     assert page.tags <= {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "code", "a", "br", "span",
                          "table", "thead", "tbody", "tr", "th", "td"}  # fmt: skip
-    assert all(link.startswith(("/v1/audit/trail/", "?")) for link in page.links)
+    assert all(link.startswith(("/v1/audit/trail/", "/v1/ledger/proofs/", "?")) for link in page.links)
     assert EVIL not in reply.text
     assert not re.search(r"https?://|@import|url\(", reply.text)
     text = (await http.get(f"/v1/audit/trail/{run}", headers=headers | {"Accept": "text/plain"})).text

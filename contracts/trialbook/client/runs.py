@@ -79,19 +79,20 @@ class Runs(Observations):
         cursor: str | int | None = None,
         count: bool = False,
         brief: bool = False,
+        as_of: int | str = "",
     ) -> Results[RunView]:
         """One page of runs, newest first; filters are combined with and.
 
         ``search`` is a part of id, name, title or workload; times are RFC 3339; ``count`` asks for the ``total``;
-        ``brief`` leaves out params, result, steps and extra, for quick lists.
+        ``brief`` leaves out params, result, steps and extra, for quick lists; ``as_of`` looks back.
         """
         query = {
             "status": list(status), "workload": workload, "q": search, "parent": parent, "dialect": dialect,
             "label": [f"{name}:{value}" for name, value in (labels or {}).items()], "created_after": created_after,
             "created_before": created_before, "order": order, "limit": limit, "cursor": cursor, "count": count or None,
-            "brief": brief or None,
+            "brief": brief or None, "as_of": as_of,
         }  # fmt: skip
-        return await self._transport.get("/v1/runs", Results[RunView], query)
+        return await self._transport.get("/v1/runs", Results[RunView], query, consistent=not as_of)
 
     def iterate(
         self,

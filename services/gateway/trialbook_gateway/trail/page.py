@@ -50,10 +50,11 @@ def _row(chapter: Chapter, workspace: str) -> str:
         chapter.where.sandbox,
     ) if text]  # fmt: skip
     why = f"request {_link(chapter.correlation, workspace)}" if chapter.correlation else ""
-    if chapter.causation:
+    if chapter.causation not in ("", chapter.correlation):
         why += f"<br>after {_link(chapter.causation, workspace)}"
     return (
-        f'<tr id="s{chapter.sequence}"><td class="num mono">{chapter.sequence}</td>'
+        f'<tr id="s{chapter.sequence}"><td class="num mono"><a href="{escape(chapter.proof)}">'
+        f"{chapter.sequence}</a></td>"
         f'<td class="mono">{escape(chapter.time)}<br><span class="dim">{escape(elapsed(chapter.after_ms))}</span></td>'
         f'<td>{escape(chapter.who)}</td><td>{escape(chapter.what)}<br><span class="dim mono">{escape(chapter.type)}'
         f' {escape(chapter.subject)}</span></td><td>{escape(", ".join(place))}</td><td class="mono">{why}</td></tr>'

@@ -11,6 +11,7 @@ from trialbook.history import Related, Told, Trail
 from trialbook.times import parse_time
 from trialbook_gateway.trail.telling import sentence
 
+PROOF = "/v1/ledger/proofs/inclusion"
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -25,7 +26,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     """One fact told: ``after_ms`` is the time since the first one, ``why`` the request and the fact before it.
 
-    ``sequence`` is its place in the ledger, by which its inclusion is proved.
+    ``sequence`` is its place in the ledger; ``proof`` is where the proof is that it stands there.
     """
 
     sequence: int
@@ -39,6 +40,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str
     causation: str
     where: Where
+    proof: str
     sealed: bool = False
 
 
@@ -75,7 +77,8 @@ def _chapter(told: Told, data: Any, where: Where, started_at: str | None) -> Cha
     return Chapter(
         sequence=told.sequence, time=event.time, after_ms=since // MILLISECOND, who=event.actor or "unknown",
         what=sentence(event.type, data), type=event.type, subject=event.subject, id=event.id,
-        correlation=event.correlationid, causation=event.causationid, where=where, sealed=bool(event.datakey),
+        correlation=event.correlationid, causation=event.causationid, where=where,
+        proof=f"{PROOF}?sequence={told.sequence}", sealed=bool(event.datakey),
     )  # fmt: skip
 
 
