@@ -53,6 +53,15 @@ def test_drops_go_on_until_nothing_changes() -> None:
     assert outcome.success
 
 
+def test_a_chain_of_parents_falls_to_its_end() -> None:
+    length = 20_000
+    chain = pd.DataFrame({"id": range(length), "next": [*range(1, length), -1]})
+    tables = {"t": chain}
+    [message] = CascadeDrop()(tables, {"t": (Column("id"), Column("next", foreign_key=("t", "id")))})
+    assert message.message.startswith("20000 row(s) dropped from 't' by CASCADE_ORPHAN_DROP")
+    assert len(tables["t"]) == 0
+
+
 def test_a_joint_key_and_a_parent_that_is_not_there() -> None:
     child = (
         Column("a", foreign_key=("p", "x")),
