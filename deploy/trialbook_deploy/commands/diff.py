@@ -75,6 +75,8 @@ def _write_members(found: dict[str, Any]) -> None:
     out = console()
     out.print(Text(f"{found['kind']} {found['id']} {_moments(found)}: {len(found['changes'])} differences", "bold"))
     for one in found["changes"]:
+        if one["change"] == "added" and one["new"] in (None, {}, []):
+            continue  # new and empty: nothing to read
         cause = one["cause"]
         by = f"  {cause['sequence']} {cause['type']} {cause['actor']}" if cause else ""
         old, new = _short(one["old"]), _short(one["new"])
