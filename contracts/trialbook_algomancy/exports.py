@@ -15,19 +15,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
 
 from trialbook_algomancy.data_columns import cells
+from trialbook_algomancy.workbooks import MAX_CELL_CHARS, NOT_IN_XML, text_cell
 
 MAX_SHEET_ROWS = 1_048_576
 MAX_SHEET_COLUMNS = 16_384
-MAX_CELL_CHARS = 32_767
 _SHEET_NAME_CHARS = 31
 _FIRST_YEAR = 1901  # xlsx counts days from 1900, whose February is one day too long there
 _EXACT = 2**53
 _NOT_IN_NAMES = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def xlsx(tables: Mapping[str, pd.DataFrame]) -> bytes:
@@ -74,7 +71,7 @@ def _titles(names: Mapping[str, Any], limit: int) -> Iterator[str]:
     """Names without the characters that sheets and files cannot have, different also when case is ignored."""
     seen: set[str] = set()
     for name in names:
-        base = _NOT_IN_XML.sub("\ufffd", _NOT_IN_NAMES.sub("_", name)).strip("' ") or "_"
+        base = NOT_IN_XML.sub("\ufffd", _NOT_IN_NAMES.sub("_", name)).strip("' ") or "_"
         title, count = base[:limit], 0
         while title.casefold() in seen:
             count += 1
@@ -93,21 +90,14 @@ def _values(column: pd.Series) -> list[Any]:
 
 def _cell(sheet: Any, value: Any) -> Any:
     if isinstance(value, str):
-        return _text_cell(sheet, value)
+        return text_cell(sheet, value)
     if isinstance(value, float) and not isfinite(value):
         return None
     if isinstance(value, list | dict):
-        return _text_cell(sheet, _text(value))
+        return text_cell(sheet, _text(value))
     if isinstance(value, int) and abs(value) > _EXACT:
-        return _text_cell(sheet, str(value))
+        return text_cell(sheet, str(value))
     return value
-
-
-def _text_cell(sheet: Any, text: str) -> Any:
-    cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub("\ufffd", text))
-    cell.data_type = "s"  # openpyxl makes a formula of a text with "=" in front, an error of "#N/A"
-    cell.quotePrefix = text.startswith(_FORMULA)  # so that it stays text when it is edited, too
-    return cell
 
 
 def parquet(table: pd.DataFrame) -> bytes:

@@ -62,7 +62,8 @@ class Kpi:
     def best(self, values: Mapping[Key, float | None]) -> list[Key]:
         """The keys whose values no other value beats; none if there is no value at all."""
         known = {key: value for key, value in values.items() if value is not None}
-        return [key for key, value in known.items() if all(self.compare(value, v) >= 0 for v in known.values())]
+        least = min((self._distance(value) for value in known.values()), default=None)
+        return [key for key, value in known.items() if self._distance(value) == least]
 
     def _distance(self, value: float) -> float:
         """How far from as good as can be; less is better."""

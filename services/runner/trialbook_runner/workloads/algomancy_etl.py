@@ -111,4 +111,5 @@ def _stored(ctx: Context, profile: Profile, source: DataSource, number: int) -> 
         "declared": declared and {"name": declared.name, "parameters": declared.descriptors(ctx.now())},
         "sha256": sha256,
         "size": len(content),
+        "rows": sum(len(table) for table in source.tables.values()),
     }

@@ -12,6 +12,7 @@ from trialbook_gateway import health
 from trialbook_gateway.auth import Guard
 from trialbook_gateway.dialects.algomancy import errors
 from trialbook_gateway.dialects.algomancy.beginning import Beginning
+from trialbook_gateway.dialects.algomancy.beyond.routers import ROUTERS as BEYOND
 from trialbook_gateway.dialects.algomancy.datasets import Datasets
 from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.listing import Results
@@ -29,7 +30,7 @@ from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
 
 SYSTEM = "algomancy"
-ROUTERS = (beyond.router, sessions.router, scenarios.router, data.router)
+ROUTERS = (*BEYOND, beyond.router, sessions.router, scenarios.router, data.router)
 UPLOADS = ("/etl", "/data/from-json")
 GROUP = Claim(path=sessions.SESSIONS + "/...", own=True)
 

@@ -68,14 +68,16 @@ async def page(
     *,
     status: str = "",
     algorithm: str = "",
+    sweep: str = "",
     cursor: str = "",
     limit: int = PAGE_LIMIT,
 ) -> tuple[list[Run], str | None]:
     """Scenarios in creation order, and where to go on."""
+    labels = {name: value for name, value in (("algorithm", algorithm), ("sweep", sweep)) if value}
     while True:
         query = RunList(
             workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc",
-            cursor=cursor, limit=limit, labels={"algorithm": algorithm} if algorithm else {},
+            cursor=cursor, limit=limit, labels=labels,
             at_least=seen_in(services, caller, 0),
         )  # fmt: skip
         try:

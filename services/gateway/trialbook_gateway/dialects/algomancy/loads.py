@@ -43,6 +43,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     declared: dict[str, Any] | None
     sha256: str
     size: int
+    rows: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ class Scenarios:
             raise not_found("Algorithm", algorithm)
         stored = await self._datasets.find(caller.workspace, dataset_key)
         try:
-            spec = self._spec(tag, stored, algorithm, algo_params, data_params)
+            spec = self.spec(tag, stored, algorithm, algo_params, data_params)
         except ParameterError as error:  # a taken tag is said first; without this error the append finds it
             taken: NameState = (await self._services.handler.load(name_aggregate(caller.workspace, SCOPE, tag))).state
             if taken.owner and taken.owner != asked.id:
@@ -65,7 +65,7 @@ class Scenarios:
         if not self._profile.autocreate or default is None:
             return
         stored = await self._datasets.find(caller.workspace, key)
-        spec = self._spec(AUTO.format(key), stored, default, dict(self._profile.default_parameters), None)
+        spec = self.spec(AUTO.format(key), stored, default, dict(self._profile.default_parameters), None)
         asked = Idempotency(id=self._services.ids.new(), command_id="", digest="")
         try:
             await self._append(caller, spec, asked)
@@ -140,7 +140,7 @@ class Scenarios:
             raise Conflict("tag_taken", IN_USE.format(spec.name)) from None
         return shape.run_of(caller.workspace, asked.id, outcome.state, outcome.sequence)
 
-    def _spec(
+    def spec(
         self,
         tag: str,
         stored: Stored,
@@ -148,7 +148,7 @@ class Scenarios:
         algo_params: dict[str, Any] | None,
         data_params: dict[str, Any] | None,
     ) -> RunSpec:
-        """Raises ``ParameterError``, first for the algorithm's parameters."""
+        """What a scenario is as a run. Raises ``ParameterError``, first for the algorithm's parameters, and 413."""
         now, content = self._services.clock.now(), stored.content
         known = self._profile.find(algorithm)
         assert known is not None, "checked by the caller"

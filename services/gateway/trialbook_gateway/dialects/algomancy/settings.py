@@ -26,6 +26,10 @@ class AlgomancySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bodies of everything but uploads and documents."""
     load_wait_s: float = 600.0
     """How long a request waits for its load before the load is given up."""
+    max_scenarios: int = 0
+    max_datasets: int = 0
+    max_rows: int = 0
+    """What one session may hold, rows being those of all tables of one dataset; 0: no limit."""
     cancel_wait_s: float = 3.0
     """How long a cancellation waits for the scenario's end before it replies with what there is."""
     initial_wait_s: float = 10.0
@@ -37,6 +41,9 @@ _NAMES = {
     "allow_session_create": "TRIALBOOK_ALGOMANCY_SESSION_CREATE",
     "max_upload_bytes": "TRIALBOOK_ALGOMANCY_MAX_UPLOAD_BYTES",
     "max_upload_files": "TRIALBOOK_ALGOMANCY_MAX_UPLOAD_FILES",
+    "max_scenarios": "TRIALBOOK_ALGOMANCY_MAX_SCENARIOS",
+    "max_datasets": "TRIALBOOK_ALGOMANCY_MAX_DATASETS",
+    "max_rows": "TRIALBOOK_ALGOMANCY_MAX_ROWS",
     "load_wait_s": "TRIALBOOK_ALGOMANCY_LOAD_WAIT_S",
 }
 

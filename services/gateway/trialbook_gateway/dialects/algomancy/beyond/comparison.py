@@ -35,7 +35,9 @@ FILES = {media_type: {"schema": {"type": "string"}} for media_type in tables.OTH
 async def compare_scenarios(
     request: Request,
     session_id: str,
-    ids: Annotated[list[str] | None, Query(description="Scenarios; repeated or with commas. All complete ones.")] = None,
+    ids: Annotated[
+        list[str] | None, Query(description="Scenarios; repeated or with commas. All complete ones.")
+    ] = None,
     kpis: Annotated[list[str] | None, Query(description="Keys, repeated. All.")] = None,
     baseline: Annotated[str, Query(max_length=100, description="The scenario to compare with. The first one.")] = "",
     form: Annotated[Format | None, Query(alias="format", description="Instead of `Accept`.")] = None,
@@ -57,14 +59,10 @@ async def compare_scenarios(
 def compared_by(profile: Profile, kpis: list[Kpi], runs: list[Run], base: Run | None) -> Comparison:
     """Scenarios beside each other; KPIs that were not computed have no value."""
     measures = [
-        Measure(
-            key=kpi.key, name=kpi.display_name, unit=kpi.unit, better_when=kpi.better_when, threshold=kpi.threshold
-        )
+        Measure(key=kpi.key, name=kpi.display_name, unit=kpi.unit, better_when=kpi.better_when, threshold=kpi.threshold)
         for kpi in kpis
     ]
-    rows = [
-        Row(id=shown(run.id), about=_about(run), values=values_of(profile, run)) for run in runs
-    ]
+    rows = [Row(id=shown(run.id), about=_about(run), values=values_of(profile, run)) for run in runs]
     return compare(measures, rows, None if base is None else shown(base.id))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -24,7 +24,10 @@ from trialbook_gateway.reading import seen_in
 
 router = APIRouter()
 HEADER = "last-event-id"
-STREAM = {200: {"description": "Events", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+}
+TOLD: dict[int | str, dict[str, Any]] = {204: {"description": "The end was told already"}}
 RESUME = {
     "parameters": [
         {
@@ -66,7 +69,7 @@ async def session_events(request: Request, session_id: str, cursor: Cursor = "")
 @router.get(
     ONE + "/events",
     response_class=Response,
-    responses={**described(400), **STREAM, 204: {"description": "The end was told already"}},
+    responses={**described(400), **STREAM, **TOLD},
     openapi_extra=RESUME,
 )
 async def scenario_events(request: Request, session_id: str, scenario_id: str, cursor: Cursor = "") -> Response:
@@ -100,4 +103,3 @@ async def _active(room: Room) -> tuple[list[Run], int]:
         if page.next_cursor is None:
             return found, reached
         cursor = page.next_cursor
-

@@ -85,7 +85,8 @@ def changed(run: str, known: Known, fact: FactView) -> Item | None:
 
 
 def _status(name: str) -> Status:
-    return msgspec.convert(name, Status)
+    status: Status = msgspec.convert(name, Status)
+    return status
 
 
 def advanced(run: str, known: Known, item: Item) -> Item | None:
@@ -100,9 +101,7 @@ def advanced(run: str, known: Known, item: Item) -> Item | None:
 class ScenarioFollower:
     """One scenario up to the end of its execution; what is read afterwards is at least as new as what was told."""
 
-    def __init__(
-        self, services: Services, caller: Caller, scenarios: Scenarios, inner: RunFollower, run: Run
-    ) -> None:
+    def __init__(self, services: Services, caller: Caller, scenarios: Scenarios, inner: RunFollower, run: Run) -> None:
         self._services, self._caller, self._scenarios = services, caller, scenarios
         self._inner, self._run = inner, run
         self._known = Known(run.name)

@@ -17,7 +17,7 @@ PREFIX = "/api/v1"
 COMMON = (401, 403, 404, 413, 414, 500, 503, 504)
 _REASONS = {
     400: "Refused; the text says why", 401: "No or unknown token", 403: "Not allowed for this token", 404: "Not found",
-    409: "The present state does not allow it", 413: "Body too large", 414: "Query too long",
+    406: "No acceptable form", 409: "The present state does not allow it", 413: "Body too large", 414: "Query too long",
     422: "Wrong type in body or query", 500: "Our fault", 503: "Not available now", 504: "No answer in time",
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from trialbook_gateway.dialects.algomancy import schemas
+from trialbook_gateway.dialects.algomancy.beyond.quotas import check_datasets, check_rows
 from trialbook_gateway.dialects.algomancy.errors import not_found
 from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.loads import Ended
@@ -29,7 +30,7 @@ async def list_data(request: Request, session_id: str) -> Response:
     return await _keys(await room_of(request, session_id))
 
 
-@router.post(DATA + "/from-json", status_code=201, response_model=schemas.Keys, responses=described(400))
+@router.post(DATA + "/from-json", status_code=201, response_model=schemas.Keys, responses=described(400, 409))
 async def data_from_json(request: Request, session_id: str) -> Response:
     """Add the dataset of a JSON document, in place of one with the same name."""
     room = await room_of(request, session_id)
@@ -66,7 +67,7 @@ async def delete_data(request: Request, session_id: str, data_key: str) -> Respo
     ONE + "/derive",
     status_code=201,
     response_model=schemas.Keys,
-    responses=described(409, 422),
+    responses=described(400, 409, 422),
     dependencies=[Depends(storable_body)],
 )
 async def derive_data(request: Request, session_id: str, data_key: str, body: schemas.Derive) -> Response:
@@ -76,12 +77,13 @@ async def derive_data(request: Request, session_id: str, data_key: str, body: sc
     route = "algomancy.data.derive"
     asked = identify(request, caller.workspace, caller.principal.actor, route, given, room.services.ids.new())
     stored = await room.parts.datasets.find(caller.workspace, data_key)
+    await check_datasets(room, [body.new_key])
     await room.parts.datasets.derive(caller, stored, body.new_key, asked.id)
     await room.parts.scenarios.create_auto(caller, body.new_key)
     return await _keys(room, 201)
 
 
-@router.post(ROOM + "/etl", response_model=schemas.Loaded, responses=described(400, 422))
+@router.post(ROOM + "/etl", response_model=schemas.Loaded, responses=described(400, 409, 422))
 async def run_etl(
     request: Request,
     session_id: str,
@@ -102,7 +104,9 @@ async def _add(room: Room, ended: Ended) -> None:
     session = room.caller.workspace
     if session not in await room.parts.sessions.names():
         raise not_found("Session", shown(session))
+    await check_datasets(room, [made.metadata.name for made in ended.result.datasets])
     for made in ended.result.datasets:
+        check_rows(room, made)
         await room.parts.datasets.put(room.caller, made.metadata.name, ended.content(made))
         await room.parts.scenarios.create_auto(room.caller, made.metadata.name)
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from trialbook_gateway.dialects.algomancy import listing, schemas, shape
+from trialbook_gateway.dialects.algomancy.beyond.quotas import check_scenarios
 from trialbook_gateway.dialects.algomancy.errors import not_found
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply, storable_body
@@ -69,6 +70,7 @@ async def list_scenarios(request: Request, session_id: str) -> Response:
 async def create_scenario(request: Request, session_id: str, body: schemas.ScenarioCreate) -> Response:
     """Bind a dataset, an algorithm with its parameters and all KPIs. An ``Idempotency-Key`` lets you repeat it."""
     room = await room_of(request, session_id)
+    await check_scenarios(room)
     run = await room.parts.scenarios.create(
         room.caller, request, body.tag, body.dataset_key, body.algo_name, body.algo_params, body.data_params
     )

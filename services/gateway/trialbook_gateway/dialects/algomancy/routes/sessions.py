@@ -45,7 +45,7 @@ async def list_sessions(request: Request) -> Response:
 
 
 @router.post(
-    SESSIONS, status_code=201, response_model=schemas.SessionList, responses=described(409, 422), dependencies=BODY
+    SESSIONS, status_code=201, response_model=schemas.SessionList, responses=described(400, 409, 422), dependencies=BODY
 )
 async def create_session(request: Request, body: schemas.SessionCreate) -> Response:
     """Open a session of an unused name."""
@@ -58,7 +58,7 @@ async def create_session(request: Request, body: schemas.SessionCreate) -> Respo
     SESSIONS + "/{session_id}/copy",
     status_code=201,
     response_model=schemas.SessionList,
-    responses=described(409, 422),
+    responses=described(400, 409, 422),
     dependencies=BODY,
 )
 async def copy_session(request: Request, session_id: str, body: schemas.SessionCopy) -> Response:
@@ -73,7 +73,7 @@ async def copy_session(request: Request, session_id: str, body: schemas.SessionC
 
 
 @router.patch(
-    SESSIONS + "/{session_id}", response_model=schemas.Session, responses=described(409, 422), dependencies=BODY
+    SESSIONS + "/{session_id}", response_model=schemas.Session, responses=described(400, 409, 422), dependencies=BODY
 )
 async def rename_session(request: Request, session_id: str, body: schemas.SessionRename) -> Response:
     """Give it another name; its id stays."""

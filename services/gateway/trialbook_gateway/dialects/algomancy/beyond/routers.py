@@ -1,0 +1,7 @@
+"""All routes of this package, in front of those with a scenario's id in the same place."""
+
+from __future__ import annotations
+
+from trialbook_gateway.dialects.algomancy.beyond import comparison, events, sweeps
+
+ROUTERS = (events.router, comparison.router, sweeps.router)
