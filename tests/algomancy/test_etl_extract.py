@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.algomancy.etl_files import Rows, columns, csv_file, found, json_file, load_one, xlsx_file
 from trialbook_algomancy.data_errors import Unreadable
-from trialbook_algomancy.schemas import Column, Extension, Group
+from trialbook_algomancy.etl.load import load
+from trialbook_algomancy.schemas import Column, EtlConfig, Extension, Group, Schema
 
 TEXTS = columns("a", "b")
 LATIN_1_AT_THE_END = b"a;b\n" + b"x;1\n" * 99_999 + b"y\xe9;1\n"
@@ -241,12 +243,17 @@ def test_dates_outside_of_the_schema() -> None:
     assert str(load_one(content, columns("z"), "xlsx").tables["t"]["d"].dtype) == "datetime64[ns]"
 
 
-def test_a_csv_reads_the_same_from_a_file(tmp_path: Any) -> None:
-    from trialbook_algomancy.etl.load import load
-    from trialbook_algomancy.schemas import EtlConfig, Schema
-
+@pytest.mark.parametrize(
+    ("extension", "content"),
+    [
+        ("csv", csv_file([["a", "b"], ["01", "x"]])),
+        ("json", json_file([{"a": "01", "b": "x"}])),
+        ("xlsx", xlsx_file({"s": [["a", "b"], ["01", "x"]]})),
+    ],
+)
+def test_files_on_disk_have_any_name(extension: Extension, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "stored"
-    path.write_bytes(csv_file([["a", "b"], ["01", "x"]]))
-    outcome = load({"t.csv": path}, EtlConfig((Schema("t", "csv", TEXTS),)), "n")
+    path.write_bytes(content)
+    outcome = load({f"t.{extension}": path}, EtlConfig((Schema("t", extension, TEXTS),)), "n")
     assert rows(outcome.tables["t"]) == [["01", "x"]]
-    assert outcome.record.files[0].size_bytes == path.stat().st_size
+    assert outcome.record.files[0].size_bytes == len(content)

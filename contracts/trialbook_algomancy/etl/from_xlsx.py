@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile, ZipFile
 
@@ -34,17 +34,18 @@ def read_xlsx(content: Content, schema: Schema, limits: Limits) -> dict[str, Ext
 
     Raises ``Unreadable`` with the reader's text, also for a missing sheet and for files beyond the limits.
     """
-    source = content if isinstance(content, Path) else io.BytesIO(content)
     try:
-        _check_parts(source, limits)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that hold no values
-            return _tables(source, schema, limits)
+        # An open file, because openpyxl refuses paths that do not end in .xlsx.
+        with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
+            _check_parts(source, limits)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that hold no values
+                return _tables(source, schema, limits)
     except _BROKEN as error:
         raise Unreadable(f"{schema.file_name}.xlsx cannot be read: {error}") from None
 
 
-def _check_parts(source: Path | io.BytesIO, limits: Limits) -> None:
+def _check_parts(source: IO[bytes], limits: Limits) -> None:
     """Bound what openpyxl will hold in memory. zipfile never unpacks more of a part than the size it declares."""
     with ZipFile(source) as archive:
         parts = [part for part in archive.infolist() if not part.filename.startswith(_IGNORED)]
@@ -62,7 +63,7 @@ def _check_parts(source: Path | io.BytesIO, limits: Limits) -> None:
             raise Unreadable(f"the workbook has {elements} elements beside its cells, at most {limits.elements}")
 
 
-def _tables(source: Path | io.BytesIO, schema: Schema, limits: Limits) -> dict[str, Extracted]:
+def _tables(source: IO[bytes], schema: Schema, limits: Limits) -> dict[str, Extracted]:
     book = openpyxl.load_workbook(source, read_only=True, data_only=True, keep_links=False)
     try:
         if not schema.groups:
