@@ -13,11 +13,8 @@ import pytest
 
 from tests.dialects.algomancy.client import Api, Session
 from tests.dialects.algomancy.conftest import announced, client
-from trialbook import subjects
-from trialbook.codec import decode_event, fact_of
-from trialbook.domain import lane
+from tests.dialects.algomancy.ledger import lane_facts
 from trialbook.domain.run import events as e
-from trialbook.log.bulk import read_stream
 from trialbook_deploy.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -68,23 +65,6 @@ def finished(session: Session, watch: Callable[[list[Any]], None], patience_s: f
 
 def one_at_a_time(listed: list[Any]) -> None:
     assert sum(s["status"] == "processing" for s in listed) <= 1
-
-
-async def lane_facts(stack: Stack, session: str) -> tuple[list[str], list[str], list[tuple[str, Any]]]:
-    """Runs in the order of joining and of leaving, and all facts of runs."""
-    joined, left, facts = [], [], []
-    workspace = session.replace("-", "")
-    async for batch in read_stream(stack.nats_url, "FACTS", [subjects.facts_of(workspace)], 0):
-        for message in batch:
-            event = decode_event(message.data)
-            fact, aggregate = fact_of(event), subjects.aggregate_of(event)
-            if isinstance(fact, lane.Joined):
-                joined.append(fact.run)
-            elif isinstance(fact, lane.Left):
-                left.append(fact.run)
-            elif aggregate.kind == "run":
-                facts.append((aggregate.id, fact))
-    return joined, left, facts
 
 
 def audited(stack: Stack, session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from urllib.parse import quote
 
@@ -11,6 +12,9 @@ import pytest
 
 from tests.dialects.algomancy.client import Api, Session, document, fresh
 from tests.dialects.algomancy.conftest import announced, client, serving
+from tests.dialects.algomancy.ledger import lane_facts
+from trialbook.domain.run import events as e
+from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration
 EXISTS = "Session '{}' already exists."
@@ -90,7 +94,7 @@ def test_sessions_do_not_see_each_other(conformance: Api) -> None:
     assert one.read(first) == first
 
 
-def test_deleting_a_session_ends_what_it_executes(conformance: Api) -> None:
+def test_deleting_a_session_ends_what_it_executes(conformance: Api, conformance_stack: Stack) -> None:
     session = conformance.session()
     session.add_data("d")
     running, waiting = (session.create("d", "Slow", duration=60) for _ in range(2))
@@ -100,10 +104,16 @@ def test_deleting_a_session_ends_what_it_executes(conformance: Api) -> None:
     listed = session.call("DELETE", "")["sessions"]
     assert session.id not in {s["id"] for s in listed}
     session.detail("GET", "/scenarios", 404)
-    http = conformance.http
-    for scenario in (running, waiting):
-        events = http.get("/v1/events", params={"aggregate": scenario["id"].replace("-", ""), "limit": 100})
-        assert events.status_code in (200, 404)
+    deadline = time.monotonic() + 5
+    while True:
+        joined, left, facts = asyncio.run(lane_facts(conformance_stack, session.id))
+        if sorted(left) == sorted(joined):
+            break
+        assert time.monotonic() < deadline, "it is executed still"
+        time.sleep(0.1)
+    ended = {run for run, fact in facts if isinstance(fact, e.Cancelled)}
+    assert ended == {scenario["id"].replace("-", "") for scenario in (running, waiting)}
+    assert sum(isinstance(fact, e.Started) for run, fact in facts if run in ended) == 1
 
 
 def test_of_many_sessions_of_one_name_created_at_once_there_is_one(conformance: Api) -> None:
