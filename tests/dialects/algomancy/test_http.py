@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dialects.algomancy.client import Api, fresh
+from tests.dialects.algomancy.client import Api, Json, fresh
 
 pytestmark = pytest.mark.integration
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -41,7 +41,7 @@ def test_every_route_of_an_unknown_session_says_so(mounted: Api) -> None:
         for method in methods:
             rest = path.removeprefix("/sessions/{session_id}")
             rest = rest.format(algorithm_name="a", scenario_id=NOBODY, data_key="k")
-            options = {"json": bodies[method, rest]} if (method, rest) in bodies else {}
+            options: Json = {"json": bodies[method, rest]} if (method, rest) in bodies else {}
             if rest == "/etl":
                 options = {"data": {"dataset_name": "d"}, "files": [("files", ("a.csv", b"x"))]}
             for name in (NOBODY, "nobody's"):
@@ -56,17 +56,17 @@ def test_bodies_of_wrong_types_are_lists_of_faults(mounted: Api) -> None:
         {"type": "missing", "loc": ["body", name], "msg": "Field required", "input": {"tag": "only"}}
         for name in ("dataset_key", "algo_name")
     ]
-    full = {"tag": "t", "dataset_key": "d", "algo_name": "Slow"}
+    full: Json = {"tag": "t", "dataset_key": "d", "algo_name": "Slow"}
     for body, where in (
         (full | {"tag": ""}, ["body", "tag"]), (full | {"tag": 3}, ["body", "tag"]),
         (full | {"algo_params": [1]}, ["body", "algo_params"]), (full | {"data_params": "x"}, ["body", "data_params"]),
     ):  # fmt: skip
         assert [fault["loc"] for fault in session.detail("POST", "/scenarios", 422, json=body)] == [where]
-    for path, body in (("/copy", {}), ("/copy", {"new_display_name": ""}), ("/data/x/derive", {"new_key": 1})):
-        assert isinstance(session.detail("POST", path, 422, json=body), list)
-    for body in ({}, {"display_name": ""}, {"display_name": 5}, {"display_name": None}):
-        assert isinstance(mounted.detail("POST", "/sessions", 422, json=body), list)
-        assert isinstance(session.detail("PATCH", "", 422, json=body), list)
+    for path, wrong in (("/copy", {}), ("/copy", {"new_display_name": ""}), ("/data/x/derive", {"new_key": 1})):
+        assert isinstance(session.detail("POST", path, 422, json=wrong), list)
+    for wrong in ({}, {"display_name": ""}, {"display_name": 5}, {"display_name": None}):
+        assert isinstance(mounted.detail("POST", "/sessions", 422, json=wrong), list)
+        assert isinstance(session.detail("PATCH", "", 422, json=wrong), list)
     assert isinstance(mounted.detail("POST", "/sessions", 422, content=b"{"), list)
     nul = b'{"display_name": "a\\u0000b"}'
     assert isinstance(mounted.detail("POST", "/sessions", 422, content=nul), list)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.dialects.algomancy.client import Api, Session, fresh
+from tests.dialects.algomancy.client import Api, Json, Session, fresh
 
 pytestmark = pytest.mark.integration
 SENTINEL = -9999999999
@@ -23,8 +23,8 @@ def room(session: Session) -> Session:
 
 def test_refusals_come_in_the_documented_order(room: Session) -> None:
     room.create("d", "Slow", tag="taken")
-    body = {"tag": "taken", "dataset_key": "none", "algo_name": "None", "algo_params": {"duration": 999}}
-    refused = [
+    body: Json = {"tag": "taken", "dataset_key": "none", "algo_name": "None", "algo_params": {"duration": 999}}
+    refused: list[tuple[int, str, Json]] = [
         (404, "Algorithm 'None' not found", {"algo_name": "Slow"}),
         (404, "Dataset 'none' not found", {"dataset_key": "d"}),
         (409, "A scenario with tag 'taken' already exists.", {"tag": "free"}),

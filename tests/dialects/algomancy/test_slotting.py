@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dialects.algomancy.client import Api, Session, document, fresh
+from tests.dialects.algomancy.client import Api, Json, Session, document, fresh
 from trialbook_algomancy.slotting.example import slotting_files
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ def test_the_matrix_of_parameters(main: Session) -> None:
     assert list(by_name["int_param"]) == ["name", "type", "required", "value", "default", "min", "max"]
     assert "default" not in by_name["enum_param"]
     assert by_name["time_param"]["value"] is None
-    given = {"multi_enum_param": [], "time_param": "2026-01-15T10:30:00", "float_param": 2}
+    given: Json = {"multi_enum_param": [], "time_param": "2026-01-15T10:30:00", "float_param": 2}
     scenario = main.create("example_data", "Parameter Matrix", **given)
     main.run(scenario)
     assert main.ended(scenario)["status"] == "complete"
