@@ -62,6 +62,7 @@ def test_bodies_of_wrong_types_are_lists_of_faults(mounted: Api) -> None:
         (full | {"algo_params": [1]}, ["body", "algo_params"]), (full | {"data_params": "x"}, ["body", "data_params"]),
     ):  # fmt: skip
         assert [fault["loc"] for fault in session.detail("POST", "/scenarios", 422, json=body)] == [where]
+    wrong: Json
     for path, wrong in (("/copy", {}), ("/copy", {"new_display_name": ""}), ("/data/x/derive", {"new_key": 1})):
         assert isinstance(session.detail("POST", path, 422, json=wrong), list)
     for wrong in ({}, {"display_name": ""}, {"display_name": 5}, {"display_name": None}):
