@@ -18,6 +18,8 @@ from urllib.error import HTTPError
 import pytest
 
 from tests.client.standing import standing
+from trialbook.client.problems import refusal_of
+from trialbook.errors import Invalid
 from trialbook_deploy.commands.marketplace_orders import archived, settings_of
 from trialbook_deploy.stack import Stack
 from trialbook_marketplace.datasets import bundled_root
@@ -226,6 +228,20 @@ def test_an_order_takes_settings_and_no_key_from_a_file(tmp_path: Path, capsys: 
     said = capsys.readouterr().err
     assert "OPENAI_API_KEY" in said
     assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"detail": "Dataset not found: x"}', "Dataset not found: x"),
+        (b'{"detail": [{"loc": ["body", "seed"], "msg": "no number"}, {"msg": "odd"}]}', "body.seed: no number; odd"),
+        (b'{"detail": ["plain"]}', "plain"),
+        (b"<html>", "The server answered 422 without a problem document: <html>"),
+    ],
+)
+def test_refusals_without_codes_are_told(body: bytes, told: str) -> None:
+    refusal = refusal_of(422, {}, body)
+    assert (type(refusal), refusal.code, refusal.detail) == (Invalid, "http_422", told)
 
 
 def test_a_folders_name_tells_its_content(tmp_path: Path) -> None:
