@@ -124,6 +124,7 @@ async def test_only_so_many_are_kept_and_none_of_another_schema(stack: Stack, le
     assert (await order(stack, rollback=True))["refused"] == "version_of_another_schema"
 
 
+@pytest.mark.slow
 async def test_kill_9_while_building_and_swapping_leaves_a_sound_projector(stack: Stack, ledger: Ledger) -> None:
     chance = random.Random(11)
     positions = await told(stack, ledger)
