@@ -163,7 +163,10 @@ class Keeper:
     async def _wait_ready(self) -> None:
         while True:
             status, body = await http_status(*self._probe)
-            settled = status == 200 and not self._supervisor.unsettled()
+            settled = (status == 200 or _damaged(body)) and not self._supervisor.unsettled()
+            if settled and _damaged(body):
+                self._output.say(f"trialbook: everything but /v1/ledger is refused. {json.loads(body)['why']}")
+                return
             if settled and (self._options.runners == 0 or _runners_known(body)):
                 return
             self._supervisor.check_starting()
@@ -221,6 +224,14 @@ def main() -> int:
     options = UpOptions.from_json(os.environ.pop(front.OPTIONS_VARIABLE))
     lifeline = int(os.environ.pop(front.LIFELINE_VARIABLE))
     return asyncio.run(Keeper(options, lifeline).run())
+
+
+def _damaged(body: str) -> bool:
+    """Whether /health/ready says that the ledger is damaged: the stack is there to be looked into, and refuses."""
+    try:
+        return bool(json.loads(body)["services"].get("ledger") == "unhealthy")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _runners_known(body: str) -> bool:

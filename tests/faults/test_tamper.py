@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.tampering import FOLDER, NatsServer, build, copied, look, publish, records, stop
+from tests.faults.tampering import FOLDER, build, copied, look, publish, records, stop
 from trialbook.proofs import LedgerInfo
+from trialbook.testing.server import NatsServer
 
 pytestmark = pytest.mark.integration
 COUNT, VICTIM = 300, 150

@@ -50,9 +50,7 @@ async def ledger(nc: Client) -> list[Finding]:
     info = msgspec.json.decode(answer.result or b"{}", type=LedgerInfo)
     if info.state == "damaged":
         return [fail("ledger", info.why, "Stop the stack and restore the data from a backup; see docs/audit.md.")]
-    signed = (
-        f"{info.signed:,} of {info.size:,} facts are signed" if info.key else "nothing is signed"
-    )
+    signed = f"{info.signed:,} of {info.size:,} facts are signed" if info.key else "nothing is signed"
     if info.state == "verifying":
         return [ok("ledger", f"{info.checked:,} of {info.total:,} facts verified since the start; {signed}")]
     return [ok("ledger", f"verified at {info.verified_at}; {signed}")]

@@ -61,7 +61,7 @@ def retired(key_file: Path | None) -> list[PublicKey]:
 
 
 def ledger_settings(environment: Mapping[str, str], data_dir: Path) -> LedgerSettings:
-    """Read ``TRIALBOOK_LEDGER_*``, ``TRIALBOOK_CHECKPOINT_SECONDS`` and ``TRIALBOOK_VERIFY_SECONDS``.
+    """Read the key, its file, older public keys, and how often to sign and to verify.
 
     Raises ``Invalid`` (code ``invalid_setting``).
     """
