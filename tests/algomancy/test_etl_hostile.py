@@ -55,8 +55,22 @@ def styles() -> bytes:
     return with_parts({"xl/styles.xml": f"<styleSheet {NAMESPACE}>{'<xf/>' * 500_000}</styleSheet>".encode()})
 
 
-def texts() -> bytes:
-    return with_parts({"xl/sharedStrings.xml": b"<si/>" * (30 << 20)})
+def with_texts(texts: bytes, part: str = "xl/sharedStrings.xml") -> bytes:
+    """As Excel writes it: the texts of all cells in a part of their own."""
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml."
+    types = "".join(
+        f'<Override PartName="/{name}" ContentType="{kind}{type_}+xml"/>'
+        for name, type_ in [("xl/workbook.xml", "sheet.main"), (part, "sharedStrings")]
+    )
+    namespace = "http://schemas.openxmlformats.org/package/2006/content-types"
+    rows = '<row r="1"><c r="A1" t="s"><v>0</v></c></row><row r="2"><c r="A2" t="s"><v>1</v></c></row>'
+    changes: dict[str, bytes | None] = {
+        "[Content_Types].xml": f'<Types xmlns="{namespace}">{types}</Types>'.encode(),
+        "xl/worksheets/sheet1.xml": f"<worksheet {NAMESPACE}><sheetData>{rows}</sheetData></worksheet>".encode(),
+    }
+    if part not in changes:
+        changes[part] = f"<sst {NAMESPACE}>".encode() + texts + b"</sst>"
+    return with_parts(changes)
 
 
 HOSTILE: list[tuple[Extension, Callable[[], bytes], str]] = [
@@ -68,10 +82,22 @@ HOSTILE: list[tuple[Extension, Callable[[], bytes], str]] = [
     ("json", lambda: b'[{"a":' * 100_000, "JSON is nested too deeply"),
     ("json", lambda: b"[{" + b",".join(b'"%d":1' % at for at in range(20_000)) + b"}]", "20000 columns, at most 16384"),
     ("json", lambda: b"[" + b",".join(b'{"%d":1}' % at for at in range(20_000)) + b"]", "columns, at most"),
-    ("xlsx", styles, "elements beside its cells, at most 400000"),
-    ("xlsx", texts, "xl/sharedStrings.xml of the workbook unpacks to"),
-    ("xlsx", laughs, "cannot be read"),
-    ("xlsx", outside, "cannot be read"),
+    ("xlsx", styles, "more than 400000 elements beside its cells"),
+    ("xlsx", lambda: with_texts(b"<si/>" * (30 << 20)), "xl/sharedStrings.xml of the workbook unpacks to"),
+    ("xlsx", lambda: with_texts(b"<si>" + b"<r/>" * 500_000 + b"</si>"), "more than 400000 elements"),
+    ("xlsx", lambda: with_texts(b"", "xl/worksheets/sheet1.xml"), "cannot be texts and a sheet"),
+    ("xlsx", laughs, "has a document type"),
+    ("xlsx", outside, "has a document type"),
+    ("xlsx", lambda: sheet(f'<row r="1">{"<c/>" * 500_000}</row>'), "a row or a text of more than 400000 elements"),
+    ("xlsx", lambda: sheet("<x/>" * 500_000), "a row or a text of more than 400000 elements"),
+    ("xlsx", lambda: sheet(f'<row r="1">{"<c><row/></c>" * 300_000}</row>'), "more than 400000 elements"),
+    ("xlsx", lambda: sheet(f'<row r="1">{text_cell("A1", "x" * (20 << 20))}</row>'), "more than 16777216 bytes"),
+    ("xlsx", lambda: sheet("<row>" * 20_000), "cannot be read"),
+    (
+        "xlsx",
+        lambda: with_parts({"xl/media/x.png": b"x" * (20 << 20), "xl/worksheets/sheet1.xml": b""}),
+        "no element found",
+    ),
     ("xlsx", lambda: sheet(f'<row r="99999999999">{text_cell("A99999999999", "x")}</row>'), "1048576 rows"),
     ("xlsx", lambda: sheet('<row r="1"><c r="ZZZZZZ1"><v>1</v></c></row>'), "cannot be read"),
     ("xlsx", lambda: sheet('<row r="1"><c r="A1"><v>1</v></c>'.replace("</c>", "")), "cannot be read"),
@@ -125,3 +151,9 @@ def test_one_cell_far_to_the_right_of_many_rows() -> None:
 def test_a_workbook_with_pictures_is_read() -> None:
     content = with_parts({"xl/media/image1.png": b"\x89PNG" * 9_000_000})
     assert load_one(content, columns("a", "b"), "xlsx").tables["t"].shape == (1, 2)
+
+
+def test_a_workbook_with_shared_texts_is_read() -> None:
+    texts = b"<si><t>a</t></si>" + b"<si><r><t>0</t></r><r><t>07</t></r></si>" * 120_000
+    table = load_one(with_texts(texts), columns("a"), "xlsx").tables["t"]
+    assert table["a"].tolist() == ["007"]

@@ -9,23 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile, ZipFile
-
-import openpyxl
+from xml.parsers.expat import ExpatError
+from zipfile import BadZipFile
 
 from trialbook_algomancy.data_errors import Unreadable
+from trialbook_algomancy.etl.guarded_xlsx import guarded_workbook
 from trialbook_algomancy.etl.source import Content, Extracted, Limits, check_size, headings
 from trialbook_algomancy.schemas import Schema
 
 _BROKEN = (
-    ArithmeticError, AssertionError, AttributeError, BadZipFile, EOFError, LookupError, OSError, ParseError,
+    ArithmeticError, AssertionError, AttributeError, BadZipFile, EOFError, ExpatError, LookupError, OSError, ParseError,
     RuntimeError, TypeError, ValueError, zlib.error,
 )  # fmt: skip
 """What zipfile and openpyxl raise for files that are not what they claim to be."""
-_PARTS = 10_000
 _ROWS = 1_048_576
 _EMPTY = (None, "")
-_IGNORED = ("xl/media/", "xl/embeddings/", "customXml/")
 _EXACT = 2**53
 
 
@@ -36,35 +34,18 @@ def read_xlsx(content: Content, schema: Schema, limits: Limits) -> dict[str, Ext
     """
     try:
         # An open file, because openpyxl refuses paths that do not end in .xlsx.
-        with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
-            _check_parts(source, limits)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that hold no values
-                return _tables(source, schema, limits)
+        with (
+            content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that hold no values
+            return _tables(source, schema, limits)
     except _BROKEN as error:
         raise Unreadable(f"{schema.file_name}.xlsx cannot be read: {error}") from None
 
 
-def _check_parts(source: IO[bytes], limits: Limits) -> None:
-    """Bound what openpyxl will hold in memory. zipfile never unpacks more of a part than the size it declares."""
-    with ZipFile(source) as archive:
-        parts = [part for part in archive.infolist() if not part.filename.startswith(_IGNORED)]
-        if len(parts) > _PARTS or sum(part.file_size for part in parts) > limits.unpacked_bytes:
-            raise Unreadable(f"the workbook unpacks to more than {limits.unpacked_bytes} bytes or {_PARTS} parts")
-        elements = 0
-        for part in parts:
-            if part.filename.startswith("xl/worksheets/"):
-                continue
-            shared = part.filename.lower().endswith("sharedstrings.xml")
-            if part.file_size > (limits.text_bytes if shared else limits.part_bytes):
-                raise Unreadable(f"{part.filename} of the workbook unpacks to {part.file_size} bytes")
-            elements += 0 if shared else archive.read(part).count(b"<")
-        if elements > limits.elements:
-            raise Unreadable(f"the workbook has {elements} elements beside its cells, at most {limits.elements}")
-
-
 def _tables(source: IO[bytes], schema: Schema, limits: Limits) -> dict[str, Extracted]:
-    book = openpyxl.load_workbook(source, read_only=True, data_only=True, keep_links=False)
+    book = guarded_workbook(source, limits)
     try:
         if not schema.groups:
             return {schema.file_name: _sheet(_chosen(book, schema.sheet), limits)}

@@ -17,8 +17,8 @@ Content = Path | bytes
 class Limits(Struct, frozen=True):
     """Bounds on what one file may hold; beyond them it is ``Unreadable``.
 
-    ``unpacked_bytes``, ``text_bytes``, ``part_bytes`` and ``elements`` are of xlsx: all parts together, the shared
-    texts, any other part that is no sheet, and the XML elements of those.
+    The others are of xlsx. ``unpacked_bytes``: all parts together; ``text_bytes``: the shared texts; ``part_bytes``:
+    any small part, a row, or a text; ``elements``: XML elements of all small parts together, of a row, or of a text.
     """
 
     columns: int = 16_384
