@@ -180,8 +180,8 @@ async def _world(stack: Stack, url: str, users: Users, directory: Path, take_up:
     consumers = Consumers(services.nc, "victor", THEIRS)
     await consumers.create("main", "facts")
     await Consumers(services.nc, "mallory", MINE).create("main", "facts")
-    for one, workspace in ((mallory, MINE), (victor, THEIRS)):
-        await command(one, workspace, "run.submit", {"workload": "noop"})
+    for name, workspace in (("mallory", MINE), ("victor", THEIRS)):
+        await services.request(f"cmd.{workspace}.{name}.run.submit", {"workload": "noop"})
     await asyncio.sleep(0.3)  # until the runs have ended
     try:
         yield World(stack, url, services, mallory, victor, reader, anonymous)

@@ -1,0 +1,106 @@
+"""Why each user has an account of its own: what somebody gains by naming a reply subject, by layout of accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from trialbook_deploy import nats as embedded
+from trialbook_deploy.network import free_port
+
+pytestmark = pytest.mark.integration
+
+PERMISSIONS = 'publish {{ allow: "ask.{name}.>" }}, subscribe {{ allow: ["tap.fact.{name}.>", "_INBOX.>"] }}'
+USER = f"{{{{ user: {{name}}, password: x, permissions {{{{ {PERMISSIONS} }}}} }}}}"
+STREAM = '{{ stream: {{ account: SERVICES, subject: "tap.{tap}" }} }}'
+SERVICE = '{{ service: {{ account: SERVICES, subject: "{ask}" }} }}'
+IMPORTS = f"[ {STREAM}, {SERVICE} ]"
+EXPORTS = '[ { stream: "tap.>" }, { service: "ask.*.>", response: stream } ]'
+
+
+def configuration(layout: str) -> str:
+    """The users mallory and victor, in the services' account, in one for both, or in one each."""
+    users = {name: USER.format(name=name) for name in ("mallory", "victor")}
+    services = "{ user: services, password: x }"
+    if layout == "services":
+        return f"SERVICES {{ users: [ {services}, {', '.join(users.values())} ] }}"
+    text = f"SERVICES {{ users: [ {services} ], exports: {EXPORTS} }}\n"
+    if layout == "one for all":
+        imports = IMPORTS.format(tap=">", ask="ask.*.>")
+        return f"{text} TAP {{ users: [ {', '.join(users.values())} ], imports: {imports} }}"
+    for name, user in users.items():
+        imports = IMPORTS.format(tap=f"fact.{name}.>", ask=f"ask.{name}.>")
+        text += f"USER_{name} {{ users: [ {user} ], imports: {imports} }}\n"
+    return text
+
+
+@contextmanager
+def server(directory: Path, layout: str) -> Iterator[str]:
+    port = free_port()
+    path = directory / "nats.conf"
+    path.write_text(f"host: 127.0.0.1\nport: {port}\naccounts {{ {configuration(layout)} }}\n")
+    binary = str(embedded.find_binary())
+    subprocess.run([binary, "-t", "-c", str(path)], check=True, capture_output=True)
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen([binary, "-c", str(path)], stderr=log)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@asynccontextmanager
+async def connected(address: str, name: str) -> AsyncIterator[Client]:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                nc = await nats.connect(f"nats://{name}:x@{address}", allow_reconnect=False)
+                break
+            except (OSError, nats.errors.Error):
+                await asyncio.sleep(0.05)
+    yield nc
+    await nc.close()
+
+
+async def heard(nc: Client, subject: str) -> list[str]:
+    found: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        found.append(message.subject)
+
+    await nc.subscribe(subject, cb=hear)
+    await nc.flush()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("layout", "ledger", "others"),
+    [("services", True, True), ("one for all", False, True), ("one each", False, False)],
+)
+async def test_what_a_reply_subject_reaches(tmp_path: Path, layout: str, ledger: bool, others: bool) -> None:
+    async def answer(message: Msg) -> None:
+        await message.respond(b"an answer")
+
+    with server(tmp_path, layout) as address:
+        async with (
+            connected(address, "services") as services,
+            connected(address, "mallory") as mallory,
+            connected(address, "victor") as victor,
+        ):
+            await services.subscribe("ask.*.>", cb=answer)
+            facts, taps = await heard(services, "fact.>"), await heard(victor, "tap.fact.victor.>")
+            assert (await mallory.request("ask.mallory.run.list", timeout=2)).data == b"an answer"
+            await mallory.publish("ask.mallory.run.list", reply="fact.victor.run.e.completed")
+            await mallory.publish("ask.mallory.run.list", reply="tap.fact.victor.run.e.completed")
+            await mallory.flush()
+            await asyncio.sleep(0.2)
+            assert (bool(facts), bool(taps)) == (ledger, others)
