@@ -14,6 +14,8 @@ from trialbook_projector.queries.reading import Reading, small
 MEDIA_TYPE = "application/x-ndjson"
 MAX_LINES = 100_000
 FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 256, 64, 20_000
+END_BYTES = 128
+"""Room for the last line."""
 FIRST_WINDOW = 50_000
 """Sequences looked through at once; four times as many when hardly any of them matches."""
 MOST_LOOKED_THROUGH = 20_000_000
@@ -57,7 +59,7 @@ def lines(reading: Reading, query: EventLines, room: int) -> bytes:
     while not full and position < end and len(found) < query.limit and position - start < MOST_LOOKED_THROUGH:
         upper = min(end, position + window)
         rows = reading.rows(sql, [*params, position, upper, step])
-        taken = _fitting(rows, room - size - FEWEST_ROWS)
+        taken = _fitting(rows, room - size - END_BYTES)
         full = len(taken) < len(rows)
         found += taken
         size += sum(map(len, taken)) + len(taken)
@@ -67,12 +69,18 @@ def lines(reading: Reading, query: EventLines, room: int) -> bytes:
             position, window = upper, window * 4
         else:
             position = rows[-1][0]
-        mean = size // max(1, len(found)) + 1
-        step = min(max(FEWEST_ROWS, min(MOST_ROWS, (room - size) // mean)), max(1, query.limit - len(found)))
+        step = min(_rows_for(room - size, size, len(found), step), max(1, query.limit - len(found)))
     if full and not found:
         raise TooLarge("reply_too_large", f"A fact after {position} is larger than a reply can be ({room} bytes).")
     last = LinesEnd(after=position, more=position < end, up_to=end)
     return b"\n".join([*found, msgspec.json.encode(last)]) + b"\n"
+
+
+def _rows_for(room: int, size: int, lines: int, step: int) -> int:
+    """How many rows to read next: about as many as fit, but not many more than before, in case larger ones follow."""
+    if not lines:
+        return step
+    return max(FEWEST_ROWS, min(MOST_ROWS, step * 4, room * lines // max(1, size)))
 
 
 def _fitting(rows: list[Any], room: int) -> list[bytes]:
