@@ -132,6 +132,31 @@ async def test_a_stranger_can_say_nothing(server: embedded.NatsServer, subject: 
         assert any("permissions violation" in text.lower() for text in complaints)
 
 
+async def test_the_monitoring_user_may_look_and_nothing_more(server: embedded.NatsServer) -> None:
+    password = (server.directory / "system-password").read_text()
+    async with connected(f"nats://monitor:{password}@127.0.0.1:{server.port}") as (monitor, complaints):
+        figures = json.loads((await monitor.request("$SYS.REQ.SERVER.PING.VARZ", b"", timeout=2)).data)
+        assert figures["data"]["system_account"] == "SYS"
+        assert complaints == []
+        for subject in (
+            f"$SYS.REQ.SERVER.{figures['server']['id']}.RELOAD",
+            "$SYS.REQ.ACCOUNT.SERVICES.CONNZ",
+            "$JS.API.INFO",
+        ):
+            with pytest.raises(NoAnswer):
+                await monitor.request(subject, b"", timeout=0.2)
+        await monitor.subscribe("$SYS.>")
+        await monitor.flush()
+        await asyncio.sleep(0.05)
+        assert len(complaints) == 4
+
+
+async def test_only_the_services_have_streams(server: embedded.NatsServer) -> None:
+    async with httpx.AsyncClient() as http:
+        accounts = (await http.get(f"{server.monitor_url}/jsz?accounts=1")).json()["account_details"]
+    assert [account["name"] for account in accounts] == ["SERVICES"]
+
+
 def test_tokens_that_are_limited_close_the_taps() -> None:
     assert [
         embedded.open_to_all(text) for text in ("", "a:secret-one", "a:secret-one,b:secret-two", "a:secret-one:")
