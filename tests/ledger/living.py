@@ -36,6 +36,19 @@ async def command(*arguments: str, code: int = 0, env: dict[str, str] | None = N
     return (out + error).decode()
 
 
+async def outcome(*arguments: str) -> int:
+    """`trialbook ...` that may fail; its exit code. It ends with the task that waits for it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "trialbook_deploy", *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def ended(http: httpx.AsyncClient, run: str, *statuses: str) -> dict[str, Any]:
     async with asyncio.timeout(30):
         while True:
@@ -43,6 +56,15 @@ async def ended(http: httpx.AsyncClient, run: str, *statuses: str) -> dict[str, 
             if found.get("status") in (statuses or ("completed", "failed", "cancelled")):
                 return found
             await asyncio.sleep(0.05)
+
+
+async def got(http: httpx.AsyncClient, path: str) -> bytes:
+    """What is read there, once the projector is back."""
+    async with asyncio.timeout(30):
+        while (reply := await http.get(path)).status_code == 503:
+            await asyncio.sleep(0.1)
+    assert reply.status_code == 200, (path, reply.text)
+    return reply.content
 
 
 async def submit(http: httpx.AsyncClient, workload: str, key: str = "", **more: Any) -> str:

@@ -230,7 +230,7 @@ async def test_a_changed_byte_in_any_file_is_noticed(filled: Client, server: Nat
     target = LocalStorage(tmp_path)
     await exporter(filled, server.url, target, table=table_of).run()
     names = [name for name in await target.names() if name != EXPORT]
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         content = await target.get(name)
         for place in (0, len(content) // 2, len(content) - 1):

@@ -26,7 +26,7 @@ from trialbook.ledger.storage import Content, LocalStorage
 from trialbook.log import purging
 from trialbook.log.api import call
 from trialbook.log.nats import NatsEventLog
-from trialbook.log.purged import boundary
+from trialbook.log.purged import GRACE_S, RECENT_S, Recent, boundary
 from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Message
 from trialbook.ports import Part, VersionConflict
@@ -96,6 +96,7 @@ class Bench:
         self.sealer = Sealer(nc, self.live, self.segments, self.settings, grace_s=0.0)
         self.log = NatsEventLog(nc)
         self.log.purged = StoredFacts(nc, self.fragile)
+        self.log._recent = Recent(nc, 0)  # nobody waits here before purging
 
     async def run(self, *facts: e.RunEvent, id_: str = "") -> AggregateId:
         """A run with these facts, one append each."""
@@ -170,6 +171,33 @@ async def test_a_run_that_is_not_finished_holds_the_boundary(bench: Bench) -> No
     [end] = await bench.log.append([_part(waiting, 4, e.Cancelled(attempt=0, reason="", signal_sequence=0))])
     report = await bench.seal()
     assert (report.sealed_to, report.holding) == (end, None)
+
+
+async def test_runs_that_only_wait_for_somebody_hold_nothing(bench: Bench) -> None:
+    created = await bench.run(e.Created(spec=RunSpec(workload="noop")))
+    paused = await bench.run(SUBMITTED, STARTED, e.PauseRequested(), e.Paused(attempt=1, signal_sequence=0))
+    begun = await bench.run(e.Created(spec=RunSpec(workload="noop")), QUEUED, STARTED, FAILED)
+    before = [await bench.log.read(run) for run in (created, paused, begun)]
+    report = await bench.seal()
+    assert (report.sealed_to, report.purged, report.holding) == (9, 5, None)
+    assert [await bench.log.read(run) for run in (created, paused, begun)] == before
+    await bench.log.append([_part(created, 1, QUEUED), _part(paused, 5, e.ResumeRequested())])
+    assert [len(await bench.log.read(run)) for run in (created, paused)] == [2, 5]
+
+
+async def test_who_remembers_the_boundary_still_reads_everything(bench: Bench) -> None:
+    assert GRACE_S > 2 * RECENT_S
+    bench.log._recent = Recent(bench.nc)
+    run = await bench.finished()
+    before = await bench.log.read(run)
+    sealing = asyncio.create_task(
+        Sealer(bench.nc, bench.live, bench.segments, bench.settings).seal(Order(before=str(await bench.settle() + 1)))
+    )
+    while not sealing.done():
+        assert await bench.log.read(run) == before
+        await asyncio.sleep(0.005)
+    assert (await sealing).purged == 2
+    assert await bench.log.read(run) == before
 
 
 async def test_a_sealed_run_that_is_retried_holds_only_what_is_new(bench: Bench) -> None:
@@ -249,7 +277,7 @@ async def test_killed_before_any_step_nothing_is_lost(bench: Bench, monkeypatch:
             runs, histories = [*runs, again], [*histories, await bench.log.read(again)]
             before = await bench.everything()
     bench.fragile.left = 10**9
-    assert killed >= 30
+    assert killed >= 20
     assert await bench.everything() == before
     assert [await bench.log.read(run) for run in runs] == histories
     assert {m.subject.split(".")[4] for m in await bench.left()} == {"failed"}

@@ -49,12 +49,14 @@ Tell = Callable[[str, int, int], None]
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What to export. ``first`` and ``last`` (0: the end) bound the facts; with ``first`` above 1, or a workspace, it
-    is an extract and cannot be imported. ``table`` writes Parquet beside the facts.
+    is an extract and cannot be imported. ``signed`` is the size of the newest checkpoint: an extract ends there unless
+    ``last`` says otherwise, so that each of its facts can be proven. ``table`` writes Parquet beside the facts.
     """
 
     first: int = 1
     last: int = 0
     workspace: str = ""
+    signed: int = 0
     signals: bool = True
     blobs: bool = True
     table: Table | None = None
@@ -120,7 +122,8 @@ class Exporter:
         last = state["last_seq"]
         if not 1 <= options.first <= max(1, last) or options.last > last:
             raise Invalid("no_such_facts", f"The ledger has the facts 1 to {last}.")
-        parts = {FACTS: Part(first=options.first, last=options.last or last)}
+        end = options.signed if options.workspace and options.signed >= options.first else last
+        parts = {FACTS: Part(first=options.first, last=options.last or end)}
         for stream in (SIGNALS, CHECKPOINTS):
             state = signed if stream == CHECKPOINTS else (await call(self._nc, f"STREAM.INFO.{stream}"))["state"]
             left_out = stream == SIGNALS and not options.signals  # but their places are kept: cursors name them
@@ -141,7 +144,7 @@ class Exporter:
             return
         async for portion, reached in self._cut(stream, self._read(stream, part)):
             if portion:
-                await self._segment(part, stream, portion)
+                await self._segment(manifest, stream, portion)
             part.reached = reached
             await self._save(manifest)
             self._tell(stream, reached - part.first + 1, part.last - part.first + 1)
@@ -172,7 +175,7 @@ class Exporter:
         if portion:
             yield portion, position
 
-    async def _segment(self, part: Part, stream: str, portion: list[Message]) -> None:
+    async def _segment(self, manifest: Manifest, stream: str, portion: list[Message]) -> None:
         name = segment_name(stream.lower(), portion[0].sequence, portion[-1].sequence)
         segment, content = await asyncio.to_thread(segment_of, portion, name, rfc3339(self._clock.now()))
         if self._options.table is not None and stream == FACTS:
@@ -184,8 +187,9 @@ class Exporter:
         if stream == FACTS and not self._options.workspace:
             leaves = await asyncio.to_thread(leaf_hashes, [(m.sequence, m.subject, m.data) for m in portion])
             await self._target.put(leaves_name(segment), b"".join(leaves))
+            manifest.files[leaves_name(segment)] = hashlib.sha256(b"".join(leaves)).hexdigest()
         await self._target.put(name, content)
-        part.segments.append(segment)
+        manifest.streams[stream].segments.append(segment)
 
     async def _prove(self, manifest: Manifest) -> None:
         """An inclusion proof for each fact of an extract, in the tree of the newest checkpoint."""

@@ -24,7 +24,7 @@ from trialbook.errors import TimedOut, TooLarge, Unavailable
 from trialbook.log.api import ApiError, call
 from trialbook.log.connect import connect, connected
 from trialbook.log.decisive import read_decisive
-from trialbook.log.purged import AskedFacts, PurgedFacts, ReadStream, read_whole
+from trialbook.log.purged import AskedFacts, PurgedFacts, ReadStream, Recent, read_whole
 from trialbook.log.read import read_facts
 from trialbook.ports import Part, VersionConflict
 from trialbook.streams import FACTS
@@ -69,6 +69,7 @@ class NatsEventLog:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
         self._tries = itertools.count()
+        self._recent = Recent(nc)
         self.purged: PurgedFacts = AskedFacts(nc)
         """Where facts are read that were purged from the stream; may be replaced before use."""
 
@@ -121,7 +122,7 @@ class NatsEventLog:
         return await read_facts(self._nc, subjects.aggregate_facts(aggregate), after)
 
     async def _whole(self, aggregate: AggregateId, after: int, read: ReadStream) -> list[Recorded]:
-        return await read_whole(self._nc, self.purged, aggregate, after, read)
+        return await read_whole(self._recent, self.purged, aggregate, after, read)
 
     async def last_sequence(self) -> int:
         """See ``EventLog.last_sequence``."""

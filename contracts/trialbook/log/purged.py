@@ -1,41 +1,41 @@
 """Facts that are no longer in the stream: sealed into segments up to a boundary, then purged.
 
-Of a finished run only the verdicts and the deletion stay. Its last fact is one of them, so compare-and-set and the
-refusal of a second creation need nothing but the server; and its first fact is none, so that a history that begins
-without a creation tells that its earlier part is in the segments. Creations are purged first, and the others only when
-every read that began before has ended.
+Of a run only those facts stay that can be its last ones for long: verdicts, deletions, creations, pauses. So the newest
+fact of every run stays, and compare-and-set and the refusal of a second creation need nothing but the server. Readers
+look at the boundary after they have read the stream, or remember it from a moment ago; purging begins later than that
+moment after the boundary has moved.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 from nats.aio.client import Client
 
-from trialbook import subjects
 from trialbook.aggregates import AGGREGATES, RUN
 from trialbook.asking import NatsAsk
 from trialbook.envelope import AggregateId, Recorded
-from trialbook.errors import Unavailable
 from trialbook.log.api import call
-from trialbook.log.read import TRIES, recorded, request_messages
 from trialbook.queries import LedgerFacts, LedgerPage
 from trialbook.streams import FACTS
 
 SEALED_TO = "trialbook.sealed_to"
 SEALED_MANIFEST = "trialbook.sealed_manifest"
-CREATIONS: Mapping[str, frozenset[str]] = {RUN.kind: frozenset({"created", "submitted"})}
-"""Kinds that are purged, and the names of their first facts."""
-KEPT: Mapping[str, frozenset[str]] = {RUN.kind: frozenset({"completed", "failed", "cancelled", "deleted"})}
-"""Names of facts that stay in the stream; the last fact of whatever is purged must be one of them."""
+KEPT: Mapping[str, frozenset[str]] = {
+    RUN.kind: frozenset({"created", "completed", "failed", "cancelled", "deleted", "paused", "reset"})
+}
+"""Kinds that are purged, and the names of their facts that stay in the stream: the newest fact of whatever is purged
+is one of them."""
+CREATIONS = frozenset({"created", "submitted"})
 ASK_S = 15.0
 ReadStream = Callable[[AggregateId, int], Awaitable[list[Recorded]]]
 """Aggregate, after -> what the stream has."""
-LONG = 64
-"""A history of fewer facts was read by one request, and one that began before the creation was purged has ended before
-anything else is."""
+RECENT_S = 1.0
+"""So long a boundary is taken for the present one; nothing is purged before ``GRACE_S`` have passed since it moved."""
+GRACE_S = 3.0
 
 
 class Boundary(msgspec.Struct, frozen=True):
@@ -66,16 +66,26 @@ async def boundary(nc: Client) -> Boundary:
     return boundary_of(await call(nc, f"STREAM.INFO.{FACTS}"))
 
 
+class Recent:
+    """The boundary as it was at most ``RECENT_S`` ago: a request a second, however much is read."""
+
+    def __init__(self, nc: Client, recent_s: float = RECENT_S) -> None:
+        self._nc, self._recent_s = nc, recent_s
+        self._known = Boundary()
+        self._asked = float("-inf")
+
+    async def boundary(self) -> Boundary:
+        """Asked for after a read, it tells what may have been missing in it. Raises ``Unavailable``."""
+        now = asyncio.get_running_loop().time()
+        if now - self._asked >= self._recent_s:
+            self._known = await boundary(self._nc)
+            self._asked = now
+        return self._known
+
+
 def purged_names(kind: str) -> list[str]:
-    """Names of facts in the order in which they are to be purged."""
-    names = {type_.split(".")[1] for type_ in AGGREGATES[kind].events} - KEPT[kind]
-    return sorted(names, key=lambda name: (name not in CREATIONS[kind], name))
-
-
-def begins(kind: str, records: list[Recorded]) -> bool:
-    """Whether a history read from its start has its first fact, as far as it can be told."""
-    creations = CREATIONS.get(kind)
-    return creations is None or not records or records[0].event.type.split(".")[1] in creations
+    """Names of facts that are purged."""
+    return sorted({type_.split(".")[1] for type_ in AGGREGATES[kind].events} - KEPT[kind])
 
 
 def merged(*parts: list[Recorded]) -> list[Recorded]:
@@ -104,30 +114,17 @@ class AskedFacts:
 
 
 async def read_whole(
-    nc: Client, purged: PurgedFacts, aggregate: AggregateId, after: int, read: ReadStream
+    recent: Recent, purged: PurgedFacts, aggregate: AggregateId, after: int, read: ReadStream
 ) -> list[Recorded]:
-    """What ``read`` finds in the stream of the aggregate after ``after``, completed by what was purged from it.
-
-    Costs nothing as long as the history has its beginning; a longer one is looked at again, because its facts may have
-    been purged between two requests of ``read``. Raises ``Unavailable``.
-    """
-    if aggregate.kind not in CREATIONS:
-        return await read(aggregate, after)
-    for _ in range(TRIES):
-        records = await read(aggregate, after)
-        if not records:  # the newest fact always stays
-            return records
-        if after == 0 and begins(aggregate.kind, records):
-            if len(records) < LONG or await _first(nc, aggregate) == records[0].sequence:
-                return records
-            continue
-        if (await boundary(nc)).sequence <= after:
-            return records
-        return merged(await purged.read(aggregate, after), records)
-    raise Unavailable("ledger_unavailable", "The history was purged while it was read; try again.")
+    """What ``read`` finds in the stream of the aggregate after ``after``, completed by what was purged from it."""
+    records = await read(aggregate, after)
+    if aggregate.kind not in KEPT or not records:  # the newest fact always stays
+        return records
+    known = (await recent.boundary()).sequence
+    if known <= after or (after == 0 and known < records[0].sequence and _begins(records)):
+        return records
+    return merged(await purged.read(aggregate, after), records)
 
 
-async def _first(nc: Client, aggregate: AggregateId) -> int:
-    request = {"seq": 1, "batch": 1, "next_by_subj": subjects.aggregate_facts(aggregate)}
-    page, _ = await request_messages(nc, request)
-    return recorded(page[0]).sequence if page else 0
+def _begins(records: list[Recorded]) -> bool:
+    return records[0].event.type.split(".")[1] in CREATIONS

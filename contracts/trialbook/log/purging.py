@@ -10,15 +10,20 @@ from nats.aio.client import Client
 from trialbook import subjects
 from trialbook.errors import Conflict
 from trialbook.log.api import call
-from trialbook.log.purged import CREATIONS, SEALED_MANIFEST, SEALED_TO, Boundary, boundary, boundary_of, purged_names
-from trialbook.log.read import READ_TIMEOUT_S
+from trialbook.log.purged import (
+    GRACE_S,
+    SEALED_MANIFEST,
+    SEALED_TO,
+    Boundary,
+    boundary,
+    boundary_of,
+    purged_names,
+)
 from trialbook.streams import FACTS
 
 PURGED_TO = "trialbook.purged_to"
 STEP = 200_000
 """Sequences that one request purges: the server holds writers back while it works."""
-GRACE_S = READ_TIMEOUT_S + 1
-"""Between the creations and the rest: no request that saw a creation is still being answered then."""
 PURGE_TIMEOUT_S = 60.0
 
 
@@ -48,16 +53,13 @@ async def purge(nc: Client, kind: str = "run", grace_s: float = GRACE_S) -> int:
     done = int((info["config"].get("metadata") or {}).get(PURGED_TO, 0))
     if done >= up_to:
         return 0
-    names = purged_names(kind)
-    creations = [name for name in names if name in CREATIONS[kind]]
-    purged = await _purge_names(nc, kind, creations, done, up_to)
     await asyncio.sleep(grace_s)
-    purged += await _purge_names(nc, kind, names[len(creations) :], done, up_to)
+    purged = await _purge_names(nc, purged_names(kind), kind, done, up_to)
     await record(nc, {PURGED_TO: str(up_to)})
     return purged
 
 
-async def _purge_names(nc: Client, kind: str, names: list[str], done: int, up_to: int) -> int:
+async def _purge_names(nc: Client, names: list[str], kind: str, done: int, up_to: int) -> int:
     purged = 0
     for step in range(done + STEP, up_to + STEP, STEP):
         if (await boundary(nc)).sequence < up_to:

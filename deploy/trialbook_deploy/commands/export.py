@@ -71,6 +71,8 @@ def _table(formats: str) -> Any:
 
 
 async def _export(url: str, target: Target, to: str, options: Options, as_json: bool) -> int:
+    from msgspec import structs
+
     from trialbook.ledger.export import Exporter
     from trialbook.log.connect import connect
     from trialbook_deploy.commands import copying
@@ -78,7 +80,7 @@ async def _export(url: str, target: Target, to: str, options: Options, as_json: 
     destination = copying.storage(to)
     nc = await connect(url, name="trialbook-export", wait_s=3.0)
     try:
-        await _sign(nc)
+        options = structs.replace(options, signed=await _sign(nc))
         with copying.bar() as tell:
             manifest = await Exporter(nc, url, copying.sealed(target), destination, options, tell).run()
     finally:
@@ -87,19 +89,23 @@ async def _export(url: str, target: Target, to: str, options: Options, as_json: 
     return 0
 
 
-async def _sign(nc: Client) -> None:
-    """Have a checkpoint made, so that all of the export is under it."""
+async def _sign(nc: Client) -> int:
+    """Have a checkpoint made, so that all of the export is under it; its size. 0: this ledger signs nothing."""
+    import msgspec
+
     from trialbook.asking import NatsAsk
     from trialbook.errors import NotFound, Refusal
-    from trialbook.proofs import LedgerCheckpoint
+    from trialbook.proofs import LedgerCheckpoint, NoteView
     from trialbook_deploy.commands.kit import complain
 
     try:
-        await NatsAsk(nc).ask("_", LedgerCheckpoint(now=True))
+        answer = await NatsAsk(nc).ask("_", LedgerCheckpoint(now=True))
     except NotFound:
-        return  # this ledger signs nothing
+        return 0
     except Refusal as refusal:
         complain(f"The newest facts are exported without a checkpoint over them: {refusal.detail}")
+        return 0
+    return msgspec.json.decode(answer.result or b"{}", type=NoteView).size
 
 
 def _write(manifest: Manifest, to: str, as_json: bool) -> None:

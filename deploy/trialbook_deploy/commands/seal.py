@@ -66,7 +66,7 @@ def _write(report: dict[str, Any]) -> None:
 
     sealed = report["sealed_to"] - report["sealed_from"]
     text = (
-        f"{sealed:,} facts sealed in {report['segments']} segments of {report['bytes']:,} bytes, up to fact "
+        f"{sealed:,} facts sealed ({report['segments']:,} segments, {report['bytes']:,} bytes), up to fact "
         f"{report['sealed_to']:,}; {report['purged']:,} purged from the stream in {report['seconds']:.1f} s"
     )
     if report["holding"]:

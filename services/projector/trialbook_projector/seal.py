@@ -22,7 +22,7 @@ from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
 from trialbook.ledger.reader import LedgerGap, read_ledger
 from trialbook.ledger.segments import Damaged, Segment
 from trialbook.log import purging
-from trialbook.log.purged import KEPT, Boundary, boundary
+from trialbook.log.purged import GRACE_S, KEPT, Boundary, boundary
 from trialbook.times import rfc3339
 from trialbook_projector.live import Live
 from trialbook_projector.seal_write import cut, write_manifest, write_segment
@@ -86,7 +86,7 @@ class Sealer:
 
     def __init__(
         self, nc: Client, live: Live, segments: Segments, settings: Settings, clock: Clock | None = None,
-        grace_s: float = purging.GRACE_S, must_be_intact: Callable[[], None] = lambda: None,
+        grace_s: float = GRACE_S, must_be_intact: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """``must_be_intact`` raises what refuses to seal a damaged ledger."""
         self._nc, self._live, self._segments, self._settings = nc, live, segments, settings
