@@ -27,6 +27,7 @@ from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.pump import Pump
 from trialbook_projector.questions import Questions
 from trialbook_projector.rebuild import Rebuilder
+from trialbook_projector.renewing import Renewer
 from trialbook_projector.seal import Sealer
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import schema
@@ -73,13 +74,15 @@ class Projector:
                     nc, self._live, answering.segments, self._settings, must_be_intact=ledger.watch.must_be_intact
                 )
                 rebuilder = Rebuilder(nc, self._live, self._settings)
-                await rebuilder.start()
+                renewer = Renewer(self._live, self._settings.folder, lambda: rebuilder.rebuild(check=False))
+                await rebuilder.start(renewer.erased)
                 self._questions.open(answering, rebuilder.carry_out, sealer.seal)
                 self._direct = Direct(nc, answering)
                 async with asyncio.TaskGroup() as group:
                     self._tasks = [group.create_task(self._pump.run()), group.create_task(self._report())]
                     self._tasks.append(group.create_task(sealer.schedule()))
                     self._tasks.append(group.create_task(ledger.run()))
+                    self._tasks.append(group.create_task(renewer.run()))
                     yield
                     self._cancel()
                 await ledger.close()

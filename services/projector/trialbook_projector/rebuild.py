@@ -15,6 +15,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,15 +80,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[Version] = []
 
 
+def _nobody() -> None:
+    """Nobody writes tables anew after an erasure."""
+
+
 class Rebuilder:
     """Rebuilds the live tables, one rebuild at a time."""
 
     def __init__(self, nc: Client, live: Live, settings: Settings) -> None:
         self._nc, self._live, self._settings = nc, live, settings
         self._running = False
+        self._erasures: Callable[[], None] = _nobody
 
-    async def start(self) -> None:
-        """Remove what was left unfinished, and kept files that an erasure should have removed; before anything else."""
+    async def start(self, on_erased: Callable[[], None] = _nobody) -> None:
+        """Remove what was left unfinished, and kept files that an erasure should have removed; before anything else.
+
+        ``on_erased`` is called, in any thread, whenever an erasure was applied.
+        """
+        self._erasures = on_erased
         folder, tables = self._settings.folder, self._live.tables
         await asyncio.to_thread(versions.tidy, folder, self._settings.keep_tables)
         erased = await tables.sql.run(lambda cursor: versions.last_erasure(cursor, erasure.TYPES))
@@ -218,6 +228,7 @@ class Rebuilder:
         """A data subject was erased: no kept file may go on holding what is theirs."""
         if sequence and (gone := versions.discard_older(self._settings.folder, sequence)):
             log.info("removed kept tables because of the erasure at %d: %s", sequence, ", ".join(gone))
+        self._erasures()
 
     def _now(self) -> str:
         return rfc3339(SystemClock().now())

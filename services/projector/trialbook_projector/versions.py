@@ -130,7 +130,7 @@ def discard_older(folder: Path, facts: int) -> list[str]:
 def last_erasure(cursor: Any, types: frozenset[str]) -> int:
     """The sequence of the last erasure that the tables know; 0: there was none."""
     sql = "SELECT coalesce(max(sequence), 0) FROM book.facts WHERE type IN (SELECT unnest(?::VARCHAR[]))"
-    return int(cursor.execute(sql, [sorted(types)]).fetchone()[0])
+    return int(cursor.execute(sql, [sorted(types)]).fetchall()[0][0])
 
 
 def _beside(path: Path) -> Path:

@@ -14,8 +14,8 @@ SELECT r.id FROM book.runs AS r WHERE r.workspace = ? AND r.status IN ('queued',
     AND r.id IN (SELECT DISTINCT aggregate FROM book.facts WHERE workspace = ? AND datakey = ? AND kind = 'run')
 ORDER BY r.created LIMIT {UNFINISHED}
 """  # noqa: S608 -- a number
-# The list of packages that an attempt ran in belongs to nobody. Facts of other data subjects keep what is theirs; their sealed members cannot be looked into and need not be: digests
-# of stored bytes stand in clear.
+# The list of packages that an attempt ran in belongs to nobody. Facts of other data subjects keep what is theirs; their
+# sealed members cannot be looked into and need not be: digests of stored bytes stand in clear.
 _DIGESTS = """
 WITH named AS (
     SELECT workspace = ? AND datakey = ? AND type <> 'run.started.v1' AS own,
