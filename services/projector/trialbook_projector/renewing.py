@@ -18,7 +18,7 @@ MARK = "RENEWED"
 """A file with the sequence of the last erasure that the current tables were written anew after."""
 TOGETHER_S = 1.0
 """Erasures that are carried out one after another cost one renewal."""
-AGAIN_S = 30.0
+AGAIN_S = 5.0
 
 
 class Renewer:
