@@ -26,6 +26,7 @@ from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.auth import ANONYMOUS, Authenticator, Principal
 from trialbook_gateway.data_subjects import HEADER, DataSubjects
 from trialbook_gateway.directory import Directory
+from trialbook_gateway.intact import ledger_damaged
 from trialbook_gateway.live.hub import Hub
 from trialbook_gateway.settings import Settings
 from trialbook_gateway.telemetry import Telemetry
@@ -153,6 +154,11 @@ class Services:
     def damage(self) -> LedgerInfo | None:
         """What is known to be damaged in the ledger; None: nothing."""
         return self.directory.damage() if self.started else None
+
+    def must_be_intact(self) -> None:
+        """Raises ``HttpRefusal`` (503 ``ledger_damaged``) when the ledger is known to be damaged."""
+        if (info := self.damage()) is not None:
+            raise ledger_damaged(info)
 
     def wrote(self, aggregate: AggregateId, sequence: int) -> None:
         """Note an append, so that it is read here without naming its sequence."""

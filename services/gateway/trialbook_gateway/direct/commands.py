@@ -86,6 +86,7 @@ class Commands:
             raise TooLarge("body_too_large", f"At most {limit} bytes are accepted here.", max_bytes=limit)
         headers = Headers({key: value for key, value in (message.headers or {}).items() if _plain(key, value)})
         caller = self._caller(workspace, user, headers)
+        services.must_be_intact()
         await services.workspaces.require(workspace)
         body = parse(message.data or b"{}")
         return await verb.carry_out(services, Command(caller, user, headers, body))
