@@ -13,7 +13,8 @@ from tests.security.nats.world import MINE, THEIRS, World, command, embedded_wor
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 MODES = {"up": embedded_world, "sample": sample_world}
-VICTIM_ACTS = {"hear": ("FACTS",), "steal": ("FACTS",), "anonymous": ("FACTS",), "acknowledge": ("consumer",)}
+RUNS = ("FACTS", "BLOBS")  # a runner stores what it executes in
+VICTIM_ACTS = {"hear": RUNS, "steal": RUNS, "anonymous": RUNS, "acknowledge": ("consumer",)}
 """What the victim itself changes during attacks of these kinds."""
 
 

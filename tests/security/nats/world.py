@@ -182,12 +182,21 @@ async def _world(stack: Stack, url: str, users: Users, directory: Path, take_up:
     await Consumers(services.nc, "mallory", MINE).create("main", "facts")
     for name, workspace in (("mallory", MINE), ("victor", THEIRS)):
         await services.request(f"cmd.{workspace}.{name}.run.submit", {"workload": "noop"})
-    await asyncio.sleep(0.3)  # until the runs have ended
+    world = World(stack, url, services, mallory, victor, reader, anonymous)
+    await _settled(world)
     try:
-        yield World(stack, url, services, mallory, victor, reader, anonymous)
+        yield world
     finally:
         for one in (services, *parties, *([anonymous] if anonymous else [])):
             await one.nc.close()
+
+
+async def _settled(world: World) -> None:
+    """Wait until the runs have ended and nothing is written any more."""
+    before: dict[str, Any] = {}
+    async with asyncio.timeout(30):
+        while before != (before := await world.ledger()):
+            await asyncio.sleep(1)
 
 
 async def _workspaces(stack: Stack) -> None:
