@@ -36,7 +36,7 @@ DTYPES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(VALUES, max_size=4), DTYPES, st.lists(VALUES, max_size=4))
 def test_any_column_of_any_type(values: list[Any], dtype: Any, labels: list[Any]) -> None:
     index = (labels + list(range(len(values))))[: len(values)]
@@ -81,7 +81,7 @@ DECLARED = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["s", "i", "f", "b", "d", "c", "v", "k", "x"]), VALUES), max_size=4))
 def test_any_records_load_and_can_be_written(records: list[dict[str, Any]]) -> None:
     outcome = load_one(json_file(records), DECLARED, "json", checks=None)

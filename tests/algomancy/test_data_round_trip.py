@@ -82,7 +82,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     return frame if labels is None or not rows else frame.set_axis(pd.Index(labels))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(TEXTS, frames(), max_size=3))
 def test_tables_come_back_as_they_were(tables: dict[str, pd.DataFrame]) -> None:
     written = tables_json(tables)

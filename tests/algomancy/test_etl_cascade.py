@@ -150,7 +150,7 @@ class Naive:
         return self.rows
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(databases())
 def test_cascades_are_those_of_the_plain_rules(database: tuple[dict[str, pd.DataFrame], Declared]) -> None:
     tables, declared = database
@@ -202,7 +202,7 @@ def join_sides(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["k", "m", "v"]).astype({"k": "string", "m": "string", "v": "int64"})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(join_sides(), join_sides(), st.sampled_from(["left", "inner"]), st.sampled_from([("k",), ("k", "m")]))
 def test_joins_are_those_of_the_plain_loops(
     left: pd.DataFrame, right: pd.DataFrame, how: str, names: tuple[str, ...]

@@ -57,7 +57,7 @@ def as_json(names: list[str], body: list[list[Any]]) -> bytes:
     return json_file([dict(zip(names, map(written, row), strict=True)) for row in body])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables())
 def test_three_formats_one_table(table: tuple[tuple[Column, ...], list[list[Any]]]) -> None:
     declared, body = table
