@@ -106,7 +106,7 @@ async def test_health_and_index(http: httpx.AsyncClient) -> None:
     assert (ready.status_code, ready.json()["services"]["nats"]) == (200, "healthy")
     union = (await http.get("/health")).json()
     assert union["service"] == "trialbook"
-    assert union["sessions"][0]["id"] == "main"
+    assert union["sessions"][0]["display_name"] == "main"
     for link in (await http.get("/v1")).json()["links"].values():
         assert (await http.get(link)).status_code in (200, 405, 422), link
 

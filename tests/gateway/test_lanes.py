@@ -19,8 +19,8 @@ async def submit(http: httpx.AsyncClient, lane: str, **order: object) -> dict[st
     return found
 
 
-async def read(http: httpx.AsyncClient, run: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = (await http.get(f"/v1/runs/{run['id']}")).json()
+async def read(http: httpx.AsyncClient, run: dict[str, Any], at_least: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = (await http.get(f"/v1/runs/{run['id']}", params={"at_least": at_least})).json()
     return found
 
 
@@ -35,9 +35,9 @@ async def test_runs_of_a_lane_wait_for_each_other(http: httpx.AsyncClient, actor
     assert (await http.post(f"/v1/runs/{second['id']}/cancel")).json()["status"] == "cancelled"
     await actor.claim(first["id"])
     await actor.complete(first["id"])
-    assert (await read(http, third))["held"] is False
+    assert (await read(http, third, await actor.log.last_sequence()))["held"] is False
     await actor.claim(third["id"])
-    assert (await read(http, third))["status"] == "running"
+    assert (await read(http, third, await actor.log.last_sequence()))["status"] == "running"
 
 
 async def test_a_conditional_command_lets_the_next_one_in(http: httpx.AsyncClient, actor: Actor) -> None:
@@ -57,8 +57,7 @@ async def test_a_reset_run_is_as_it_was_created(http: httpx.AsyncClient, actor: 
     await actor.claim(run["id"])
     position = await actor.progress(run["id"], 7.0)
     await actor.complete(run["id"], result={"x": 1}, last=position)
-    reply = await http.get(f"/v1/runs/{run['id']}", params={"at_least_signals": position})
-    done = reply.json() if reply.status_code == 200 else await read(http, run)
+    done = await read(http, run, await actor.log.last_sequence())
     assert (done["status"], done["result"]) == ("completed", {"x": 1})
     reset = await http.post(f"/v1/runs/{run['id']}/reset")
     assert reset.status_code == 200
