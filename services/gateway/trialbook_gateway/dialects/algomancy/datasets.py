@@ -84,6 +84,8 @@ class Datasets:
                 if id_ == new_id:  # the same request once more
                     return
                 raise conflict(f"Dataset '{key}' already exists")
+            if id_ is not None and await self._loaded_by(caller, id_, content.load):
+                return  # the same request once more; the key may have a newer version by now
             orders = _orders(caller, id_ or new_id or self._services.ids.new(), key, content, new=id_ is None)
             try:
                 await self._mirror.carry_out(orders, caller.meta, {target: known})
@@ -149,6 +151,10 @@ class Datasets:
         """Whether the dataset with this id was ever made, deleted ones included."""
         state: versioned.State = (await self._mirror.get(caller.aggregate("dataset", id_))).state
         return state.exists
+
+    async def _loaded_by(self, caller: Caller, id_: str, load: str) -> bool:
+        state: versioned.State = (await self._mirror.get(caller.aggregate("dataset", id_))).state
+        return any(version.metadata.get("load") == load for version in state.versions)
 
     async def _stored(self, session: str, id_: str, key: str) -> Stored | None:
         state: versioned.State = (await self._mirror.get(AggregateId(session, "dataset", id_))).state
