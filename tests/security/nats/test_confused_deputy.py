@@ -61,14 +61,17 @@ def server(directory: Path, layout: str) -> Iterator[str]:
 @asynccontextmanager
 async def connected(address: str, name: str) -> AsyncIterator[Client]:
     async with asyncio.timeout(10):
-        while True:
-            try:
-                nc = await nats.connect(f"nats://{name}:x@{address}", allow_reconnect=False)
-                break
-            except (OSError, nats.errors.Error):
-                await asyncio.sleep(0.05)
+        while (nc := await opened(f"nats://{name}:x@{address}")) is None:
+            await asyncio.sleep(0.05)
     yield nc
     await nc.close()
+
+
+async def opened(url: str) -> Client | None:
+    try:
+        return await nats.connect(url, allow_reconnect=False)
+    except (OSError, nats.errors.Error):  # it is starting
+        return None
 
 
 async def heard(nc: Client, subject: str) -> list[str]:
