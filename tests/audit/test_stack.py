@@ -76,6 +76,7 @@ async def running(folder: Path) -> AsyncIterator[Running]:
         await found.http.aclose()
 
 
+@pytest.mark.slow
 async def test_everything_is_proven(running: Running, folder: Path) -> None:
     await _proofs(running)
     await _command_line(running)
@@ -222,6 +223,7 @@ def _replace(out: Path, path: Path, content: bytes) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 async def test_a_damaged_ledger_is_refused(folder: Path) -> None:
     data = folder / "damaged"
     async with Stack(data) as stack, httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=20) as http:
