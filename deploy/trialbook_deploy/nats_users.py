@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from trialbook.clock import Clock, SystemClock
+from trialbook.errors import Invalid
 from trialbook.ids import parse_slug
 from trialbook.nkeys import check_public, new_user
 from trialbook.outside import Outsider, check_name
@@ -22,6 +26,7 @@ from trialbook_deploy.network import http_status
 from trialbook_deploy.state import UpState
 
 RECORD = "users.json"
+LOCK = "users.lock"
 RELOAD_SECONDS = 5.0
 POLL_SECONDS = 0.02
 MAX_USERS = 1000
@@ -43,10 +48,13 @@ class Users:
             return []
         except msgspec.MsgspecError as error:
             raise DeployError(f"{path} is damaged: {error}") from error
-        for user in found:  # it becomes configuration: nothing of it may be more than it says
-            check_name(user.name)
-            parse_slug(user.workspace, "workspace")
-            check_public(user.public_key)
+        try:
+            for user in found:  # it becomes configuration: nothing of it may be more than it says
+                check_name(user.name)
+                parse_slug(user.workspace, "workspace")
+                check_public(user.public_key)
+        except Invalid as refusal:
+            raise DeployError(f"{path} is damaged: {refusal.detail}") from refusal
         return sorted(found, key=lambda user: user.name)
 
     def get(self, name: str) -> Outsider:
@@ -57,7 +65,14 @@ class Users:
         raise DeployError(f"There is no NATS user {name!r} in {self.directory}; `trialbook nats user list` shows them.")
 
     def add(self, name: str, workspace: str, *, read_only: bool) -> tuple[Outsider, str]:
-        """A new user and its seed, which is kept nowhere else. Raises DeployError for a name in use."""
+        """A new user and its seed, which is kept nowhere else.
+
+        Raises DeployError for a name in use, ``Invalid`` for what is no name.
+        """
+        with self._locked():
+            return self._add(name, workspace, read_only)
+
+    def _add(self, name: str, workspace: str, read_only: bool) -> tuple[Outsider, str]:
         users = self.all()
         if any(user.name == name for user in users):
             raise DeployError(
@@ -76,19 +91,28 @@ class Users:
     def rotate(self, name: str) -> tuple[Outsider, str]:
         """The user with a new key, and its seed; the old one is worth nothing after the reload."""
         key = new_user()
-        user = msgspec.structs.replace(self.get(name), public_key=key.public)
-        self._keep([*(one for one in self.all() if one.name != name), user])
+        with self._locked():
+            user = msgspec.structs.replace(self.get(name), public_key=key.public)
+            self._keep([*(one for one in self.all() if one.name != name), user])
         return user, key.seed
 
     def remove(self, name: str) -> Outsider:
         """Forget a user."""
-        user = self.get(name)
-        self._keep([one for one in self.all() if one.name != name])
+        with self._locked():
+            user = self.get(name)
+            self._keep([one for one in self.all() if one.name != name])
         return user
 
     def write_accounts(self) -> None:
         """Make the accounts anew from the record: another release may write them differently."""
         write_private(self.directory / USERS_FILE, users_text(self.all()))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One change at a time, also by several processes."""
+        with (self.directory / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _keep(self, users: list[Outsider]) -> None:
         ordered = sorted(users, key=lambda user: user.name)

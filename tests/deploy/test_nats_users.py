@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,6 @@ from typer.testing import CliRunner, Result
 
 from tests.docs.pages import blocks
 from trialbook.credentials import NkeyClient, connect
-from trialbook.errors import Invalid
 from trialbook.nkeys import user_of
 from trialbook.testing.server import NatsServer
 from trialbook_deploy.cli import build
@@ -57,6 +57,20 @@ def test_without_a_file_the_seed_is_all_of_standard_output(tmp_path: Path) -> No
     assert user_of(rotated.stdout).public == Users(tmp_path).get("alice").public_key != user_of(done.stdout).public
 
 
+def test_a_seed_that_cannot_be_written_is_said_to_be_lost(tmp_path: Path) -> None:
+    out = tmp_path / "no" / "such"
+    done = trialbook("add", "alice", "--workspace", "lab", "--out", str(out), "--config-dir", str(tmp_path))
+    assert isinstance(done.exception, DeployError)
+    assert "rotate alice" in str(done.exception)
+
+
+def test_users_added_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: Users(tmp_path).add(f"u{number}", "lab", read_only=False), range(24)))
+    assert len(Users(tmp_path).all()) == 24
+    assert (tmp_path / "users.conf").read_text().count("nkey:") == 24
+
+
 def test_users_are_listed_and_removed(tmp_path: Path) -> None:
     trialbook("add", "bob", "--workspace", "lab", "--read-only", "--config-dir", str(tmp_path))
     trialbook("add", "alice", "--workspace", "main", "--config-dir", str(tmp_path))
@@ -86,7 +100,7 @@ def test_a_record_that_was_tampered_with_does_not_become_configuration(tmp_path:
     record = json.loads((tmp_path / "users.json").read_text())
     for member, text in (("public_key", 'X" } ] } SYS { users: ['), ("workspace", '>" } #'), ("name", "a }")):
         (tmp_path / "users.json").write_text(json.dumps([record[0] | {member: text}]))
-        with pytest.raises((Invalid, DeployError)):
+        with pytest.raises(DeployError, match="damaged"):
             users.write_accounts()
 
 

@@ -129,7 +129,12 @@ def _hand_over(user: Outsider, seed: str, out: Path | None) -> None:
     if out is None:
         typer.echo(seed)
         return
-    write_private(out, seed + "\n")
+    try:
+        write_private(out, seed + "\n")
+    except OSError as error:
+        raise DeployError(
+            f"cannot write {out}: {error.strerror}. `trialbook nats user rotate {user.name}` gives another seed."
+        ) from error
     typer.echo(f"its seed is in {out}", err=True)
 
 
