@@ -45,7 +45,7 @@ class Ledger:
     async def open(self, applied: int) -> None:
         """Open the tiles and look whether the stream is at least as long as they and the tables (``applied``) are."""
         self.files = await asyncio.to_thread(TileWriter, self.options.folder)
-        self.watch = Watch(self._nc, self._clock, self.options.folder)
+        self.watch = Watch(self._nc, self._clock, self._settings.data_dir)
         self.keeper = Keeper(self.files, self._read)
         self.checkpoints = Checkpoints(self._nc, self.files, self.options, self._clock)
         self.watch.set(size=self.files.size, origin=self.checkpoints.origin, key=self.checkpoints.key)

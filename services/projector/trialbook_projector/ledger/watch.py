@@ -20,15 +20,15 @@ from trialbook.times import rfc3339
 
 log = logging.getLogger(__name__)
 MAX_SHOWN = 100
-ID_FILE = "id"
+ID_FILE = "projector.id"
 
 
 class Watch:
     """The state. ``set`` changes it; what changed is told by ``tell``."""
 
-    def __init__(self, nc: Client, clock: Clock, folder: Path) -> None:
+    def __init__(self, nc: Client, clock: Clock, data_dir: Path) -> None:
         self._nc, self._clock = nc, clock
-        self.info = LedgerInfo(id=_id_of(folder), state="verifying", changed_at=rfc3339(clock.now()))
+        self.info = LedgerInfo(id=_id_of(data_dir), state="verifying", changed_at=rfc3339(clock.now()))
         self._told: LedgerInfo | None = None
 
     @property
@@ -48,7 +48,9 @@ class Watch:
         self.info = msgspec.structs.replace(self.info, **changes)
 
     def verified(self, facts: int) -> None:
-        """A whole verification found nothing."""
+        """A whole verification found nothing; that takes back no damage found before."""
+        if self.damaged:
+            return
         self.set(state="verified", checked=facts, total=facts, verified_at=rfc3339(self._clock.now()))
 
     def damage(self, findings: Sequence[Finding], deviations: int = 0) -> None:
@@ -80,12 +82,14 @@ def ledger_damaged(info: LedgerInfo) -> Unavailable:
     return Unavailable("ledger_damaged", info.why, findings=msgspec.to_builtins(info.findings[:10]))
 
 
-def _id_of(folder: Path) -> str:
-    """The name of this data directory's projector: it stays, so that its next state replaces its last one."""
-    path = folder / ID_FILE
+def _id_of(data_dir: Path) -> str:
+    """The name of this data directory's projector: it stays, so that its next state replaces its last one, also when
+    tables and hashes are thrown away.
+    """
+    path = data_dir / ID_FILE
     if path.exists():
         return path.read_text().strip()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = UUIDv7Source().new()
     path.write_text(name + "\n")
     return name
