@@ -70,6 +70,8 @@ def read_metadata(found: object, tables: tuple[str, ...]) -> Metadata:
             raise Unreadable(f"metadata '{key}' must be a string")
     if not values["name"].strip():
         raise Unreadable("metadata 'name' must be a non-empty string")
+    if "\0" in values["name"]:  # no path could name it
+        raise Unreadable("metadata 'name' must not contain NUL characters")
     return Metadata(values["id"], values["name"], type_, values["creation_datetime"], tables)
 
 

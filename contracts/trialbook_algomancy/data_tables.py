@@ -83,7 +83,9 @@ def decode(body: bytes) -> Any:
 
 def _decode_slowly(body: bytes) -> Any:
     try:
-        return json.loads(body.decode())
+        found = json.loads(body.decode())
+        json.dumps(found, ensure_ascii=False).encode()  # refuses lone surrogates, which nothing could store
+        return found
     except RecursionError:
         raise Unreadable("JSON is nested too deeply") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Any
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ from openpyxl import Workbook
 from trialbook_algomancy.data_columns import cells
 from trialbook_algomancy.workbooks import MAX_CELL_CHARS, NOT_IN_XML, text_cell
 
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_SHEET_ROWS = 1_048_576
 MAX_SHEET_COLUMNS = 16_384
 _SHEET_NAME_CHARS = 31
@@ -124,10 +126,43 @@ def _array(column: pd.Series) -> pa.Array:
     return pa.array(column, from_pandas=True)
 
 
+def csv_text(table: pd.DataFrame) -> bytes:
+    """The table as csv with commas: a header, empty cells for missing values, times in ISO 8601, lists as JSON."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([str(label) for label in table.columns])
+    columns = (cells(table.iloc[:, at]) for at in range(len(table.columns)))
+    for row in zip(*columns, strict=True):
+        writer.writerow(["" if value is None else _plain(value) for value in row])
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def _plain(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else _text(value)
+
+
+def exported(tables: Mapping[str, pd.DataFrame], form: str, *, single: bool) -> tuple[bytes, str, str]:
+    """Tables as ``csv``, ``parquet`` or ``xlsx``: the bytes, the file's extension and its media type.
+
+    Several tables of csv and Parquet come in a ZIP, also when there happens to be one; ``single`` gives its bare file.
+    Raises ``ValueError`` for what the format cannot hold.
+    """
+    if form == "xlsx":
+        return xlsx(tables), "xlsx", XLSX
+    write, media_type = (csv_text, "text/csv") if form == "csv" else (parquet, "application/vnd.apache.parquet")
+    if single:
+        return write(next(iter(tables.values()))), form, media_type
+    return _archive(tables, write, form), f"{form}.zip", "application/zip"
+
+
 def parquet_archive(tables: Mapping[str, pd.DataFrame]) -> bytes:
     """A zip with ``<table>.parquet`` for each table; equal tables give equal bytes."""
+    return _archive(tables, parquet, "parquet")
+
+
+def _archive(tables: Mapping[str, pd.DataFrame], write: Callable[[pd.DataFrame], bytes], extension: str) -> bytes:
     out = io.BytesIO()
-    with ZipFile(out, "w", ZIP_STORED) as archive:
+    with ZipFile(out, "w", ZIP_DEFLATED if extension == "csv" else ZIP_STORED) as archive:
         for title, table in zip(_titles(tables, 200), tables.values(), strict=True):
-            archive.writestr(ZipInfo(f"{title}.parquet"), parquet(table))
+            archive.writestr(ZipInfo(f"{title}.{extension}"), write(table), archive.compression)
     return out.getvalue()

@@ -19,6 +19,7 @@ from trialbook_gateway.api import (
     asyncapi,
     audit,
     catalog,
+    comparison,
     diff,
     erasures,
     events,
@@ -37,6 +38,7 @@ from trialbook_gateway.api import (
     workspaces,
 )
 from trialbook_gateway.api.versioned import versioned_router
+from trialbook_gateway.comparing import Comparison
 from trialbook_gateway.schemas.items import ItemCreate, SqlIn, VersionCreate, WorkspaceCreate, WorkspaceRename
 from trialbook_gateway.schemas.runs import CancelIn, RunCreate
 from trialbook_gateway.trail.story import Story
@@ -45,11 +47,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router, runs.router, run_commands.router, run_parts.router, run_artifacts.router, packages.router,
     live.router, files.router,
     versioned_router("dataset"), versioned_router("model"), workspaces.router, catalog.router, analysis.router,
+    comparison.router,
     events.router, asyncapi.router, audit.router, segments.router, llm.router, replays.router, diff.router,
     trail.router, erasures.router,
 )  # fmt: skip
 VIEWS: list[type[Any]] = [
-    Difference, Changes, Story,
+    Difference, Changes, Story, Comparison,
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage, audit.LedgerView, audit.CheckpointPage, InclusionProof,

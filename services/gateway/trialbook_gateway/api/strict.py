@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from trialbook_gateway.problems import HttpRefusal
 
-REPEATABLE = frozenset({"status", "label", "type", "run", "kinds"})
+REPEATABLE = frozenset({"status", "label", "type", "run", "kinds", "measure", "better"})
 
 
 def once(request: Request) -> None:

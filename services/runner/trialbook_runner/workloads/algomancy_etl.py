@@ -30,12 +30,14 @@ class File(msgspec.Struct, forbid_unknown_fields=True):
 
 class Params(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``files`` go through the profile's ETL; ``json`` reads the input ``document``; ``initial`` makes the profile's
-    own datasets.
+    own datasets; ``export`` writes the input ``tables`` as a file, all of them or one ``table``.
     """
 
-    source: Literal["files", "json", "initial"] = "files"
+    source: Literal["files", "json", "initial", "export"] = "files"
     dataset_name: str = ""
     files: list[File] = []
+    form: Literal["csv", "xlsx", "parquet"] = "csv"
+    table: str | None = None
 
 
 @as_workload(
@@ -47,8 +49,11 @@ class Params(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 )
 def workload(ctx: Context, params: Params) -> dict[str, Any]:
     """Returns ``datasets``, each with metadata, declared parameters and the artifact of its tables, and ``record``:
-    messages, counts by severity, files and whether it succeeded (null for JSON).
+    messages, counts by severity, files and whether it succeeded (null for JSON). An export returns ``sha256``,
+    ``size``, ``media_type`` and ``extension`` of its artifact.
     """
+    if params.source == "export":
+        return _export(ctx, params)
     profile = served()
     match params.source:
         case "json":
@@ -60,6 +65,23 @@ def workload(ctx: Context, params: Params) -> dict[str, Any]:
             source, record = _load(ctx, profile, files, params.dataset_name)
             made = [] if source is None else [_stored(ctx, profile, source, 0)]
             return {"datasets": made, "record": record}
+
+
+def _export(ctx: Context, params: Params) -> dict[str, Any]:
+    from trialbook_algomancy.data import tables_from_json
+    from trialbook_algomancy.exports import exported
+
+    tables = tables_from_json(ctx.inputs["tables"].read_bytes())
+    if params.table is not None:
+        if params.table not in tables:
+            raise Failure("unknown_table", f"Table '{params.table}' not found", retryable=False)
+        tables = {params.table: tables[params.table]}
+    try:
+        content, extension, media_type = exported(tables, params.form, single=params.table is not None)
+    except ValueError as error:  # larger than the format allows
+        raise Failure("unreadable_data", str(error), retryable=False) from None
+    sha256 = ctx.artifact(f"export.{extension}", content, media_type=media_type)
+    return {"sha256": sha256, "size": len(content), "media_type": media_type, "extension": extension}
 
 
 def _document(ctx: Context) -> DataSource:

@@ -11,6 +11,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trialbook.errors import Refusal
 from trialbook_gateway.dialects.shapes import JSON, plain
@@ -36,6 +37,38 @@ def conflict(detail: str) -> HttpRefusal:
     return HttpRefusal(409, "conflict", detail)
 
 
+class Answered:
+    """Keeps the connection after a fault of ours: the framework answers it, then raises it on for the server to log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            if not answered:
+                raise
+            log.exception("a request was answered with 500")
+
+
+def _encodable(faults: list[dict[str, Any]]) -> bytes:
+    """JSON; what was given is left out where it is no Unicode."""
+    try:
+        return msgspec.json.encode({"detail": faults})
+    except UnicodeEncodeError:
+        rest = [{name: value for name, value in fault.items() if name != "input"} for fault in faults]
+        return msgspec.json.encode({"detail": rest})
+
+
 def install(app: FastAPI) -> None:
     """Give every failure of the app its documented shape."""
 
@@ -53,7 +86,8 @@ def install(app: FastAPI) -> None:
     async def on_validation(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults: list[Any] = list(error.errors())[:MAX_FAULTS]
-        return Response(msgspec.json.encode({"detail": jsonable_encoder(faults)}), 422, media_type=JSON)
+        told = jsonable_encoder(faults, custom_encoder={bytes: lambda body: body.decode("utf-8", "replace")})
+        return Response(_encodable(told), 422, media_type=JSON)
 
     async def on_error(request: Request, error: Exception) -> Response:
         found = internal(error)

@@ -29,6 +29,8 @@ from trialbook_gateway.services import Caller, Services
 
 log = logging.getLogger(__name__)
 LOAD = "algomancy-etl"
+EXPORT = "export"
+"""The source of a run that loads nothing, but writes a dataset as a file."""
 DIALECT = "algomancy"
 ROUTE = "algomancy.loads.create"
 CHUNK_BYTES = 256 * 1024
@@ -142,7 +144,7 @@ class Loads:
         except NotFound:
             raise not_found("Load", text) from None
         view = _decode_view(answer.result or b"{}")
-        if view.workload != LOAD:
+        if view.workload != LOAD or view.params.get("source") == EXPORT:
             raise not_found("Load", text)
         return view
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 
 from trialbook.algomancy import EMPTY, ParameterError, Profile, parameter_set
@@ -24,6 +25,7 @@ from trialbook_gateway.services import Caller, Services
 
 SCOPE = "algomancy-tag"
 ROUTE = "algomancy.scenarios.create"
+LARGEST = (1 << 63) - 1
 AUTO = "{} [auto]"
 IN_USE = "A scenario with tag '{}' already exists."
 
@@ -152,11 +154,11 @@ class Scenarios:
         now, content = self._services.clock.now(), stored.content
         known = self._profile.find(algorithm)
         assert known is not None, "checked by the caller"
-        text = known.parameters.dumps(known.parameters.resolve(algo_params, now))
+        text = known.parameters.dumps(_storable(known.parameters.resolve(algo_params, now)))
         declared = EMPTY
         if content.declared is not None:
             declared = parameter_set(content.declared["name"], content.declared["parameters"])
-        values = declared.encode(declared.resolve(data_params, now))
+        values = declared.encode(_storable(declared.resolve(data_params, now)))
         metadata = content.metadata
         params = {
             "algorithm": algorithm, "parameters": text, "data_parameters": values,
@@ -167,7 +169,7 @@ class Scenarios:
             },
         }  # fmt: skip
         limit = self._services.settings.max_params_bytes
-        if len(text) > limit:
+        if len(text) + len(msgspec.json.encode(values)) > limit:
             raise TooLarge("params_too_large", f"Parameters may have {limit} bytes as JSON.")
         extra = {
             "dataset_id": metadata.id, "dataset_key": stored.key, "algorithm": algorithm, "parameters": text,
@@ -178,3 +180,12 @@ class Scenarios:
             labels={DATASET_LABEL: stored.id, "algorithm": algorithm}, timeout_s=known.timeout_s,
             retry=Retry(max_attempts=1), inputs={"tables": content.sha256}, extra=extra,
         )  # fmt: skip
+
+
+def _storable(values: dict[str, Any]) -> dict[str, Any]:
+    """Raises ``ParameterError`` for integers beyond 64 bits, which tables and other readers of JSON lose."""
+    for name, value in values.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            limit = f"less than or equal to {LARGEST}" if value > 0 else f"greater than or equal to {-LARGEST}"
+            raise ParameterError(f"Parameter '{name}' must be {limit}.")
+    return values

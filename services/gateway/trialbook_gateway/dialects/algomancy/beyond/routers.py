@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trialbook_gateway.dialects.algomancy.beyond import comparison, events, sweeps
+from trialbook_gateway.dialects.algomancy.beyond import comparison, events, exports, sweeps
 
-ROUTERS = (events.router, comparison.router, sweeps.router)
+ROUTERS = (events.router, comparison.router, exports.router, sweeps.router)

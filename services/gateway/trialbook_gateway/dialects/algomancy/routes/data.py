@@ -87,7 +87,7 @@ async def derive_data(request: Request, session_id: str, data_key: str, body: sc
 async def run_etl(
     request: Request,
     session_id: str,
-    dataset_name: Annotated[str, Form(min_length=1)],
+    dataset_name: Annotated[str, Form(min_length=1, pattern=r"^[^\x00]+$")],
     files: Annotated[list[UploadFile], File()],
 ) -> Response:
     """Load files into a dataset, in place of one with the same name. ``X-Etl-Load`` names the load."""
