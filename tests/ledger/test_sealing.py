@@ -18,7 +18,7 @@ from trialbook.codec import event_of, fact_of, route_of
 from trialbook.domain.run import RunSpec, commands
 from trialbook.domain.run import events as e
 from trialbook.envelope import AggregateId, Metadata
-from trialbook.errors import Conflict, Invalid, Refusal
+from trialbook.errors import Conflict, Forbidden, Invalid, Refusal
 from trialbook.handle import Handler
 from trialbook.ids import UUIDv7Source
 from trialbook.ledger.reader import LedgerGap, read_ledger
@@ -30,6 +30,7 @@ from trialbook.log.purged import GRACE_S, RECENT_S, Recent, boundary
 from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Message
 from trialbook.ports import Part, VersionConflict
+from trialbook.queries import LedgerSegments, SegmentList
 from trialbook.streams import FACTS
 from trialbook.testing.server import NatsServer
 from trialbook_projector import seal_write
@@ -235,6 +236,24 @@ async def test_ages_and_sequences(bench: Bench) -> None:
     for nonsense in ("d", "-1d", "0d", "1w", "1d ", "0s1"):
         with pytest.raises(Invalid):
             await bench.seal(nonsense)
+
+
+async def test_only_the_last_two_manifests_are_kept(bench: Bench) -> None:
+    for _ in range(4):
+        await bench.finished()
+        await bench.seal()
+    names = [name for name in await bench.fragile.names() if "manifest" in name]
+    assert names == [f"sealed/manifest-{last:020d}.json" for last in (9, 12)]
+
+
+async def test_segments_are_told_to_the_whole_ledgers_askers_only(bench: Bench) -> None:
+    await bench.finished()
+    await bench.seal()
+    found = await bench.segments.answer("_", LedgerSegments(verify=True))
+    assert isinstance(found, SegmentList)
+    assert [(s.first, s.last, s.problem) for s in found.segments] == [(1, 3, None)]
+    with pytest.raises(Forbidden):
+        await bench.segments.answer("main", LedgerSegments())
 
 
 async def test_kept_in_the_stream_and_purged_later(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable
+from io import BufferedWriter
 from pathlib import Path
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class LocalStorage:
                     async for chunk in content:
                         await asyncio.to_thread(file.write, chunk)
                 size = file.tell()
-                await asyncio.to_thread(_sync, file.fileno(), flush=file.flush)
+                await asyncio.to_thread(_sync, file)
             await asyncio.to_thread(_place, part, path)
         finally:
             await asyncio.to_thread(part.unlink, missing_ok=True)
@@ -110,9 +111,9 @@ class LocalStorage:
         await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
 
 
-def _sync(number: int, flush: object) -> None:
-    flush()  # type: ignore[operator] # a bound method of the file
-    os.fsync(number)
+def _sync(file: BufferedWriter) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _place(part: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, teach
 
 if TYPE_CHECKING:
+    from trialbook.ledger.importing import Tell
     from trialbook.ledger.manifest import Manifest
 
 HELP = """Make an installation out of an export: an equal ledger, equal tables, equal proofs.
@@ -68,14 +69,14 @@ async def _import(source: str, nats_url: str | None, data_dir: Path, as_json: bo
     return 0
 
 
-async def _fill(url: str, source: str, manifest: Manifest, tell: object) -> None:
+async def _fill(url: str, source: str, manifest: Manifest, tell: Tell) -> None:
     from trialbook.ledger.importing import Importer
     from trialbook.log.connect import connect
     from trialbook_deploy.commands import copying
 
     nc = await connect(url, name="trialbook-import", wait_s=3.0)
     try:
-        await Importer(nc, url, copying.storage(source), manifest, tell).run()  # type: ignore[arg-type] # a callable
+        await Importer(nc, url, copying.storage(source), manifest, tell).run()
     finally:
         await nc.close()
 

@@ -23,9 +23,10 @@ from trialbook.ledger.reader import LedgerGap, read_ledger
 from trialbook.ledger.segments import Damaged, Segment
 from trialbook.log import purging
 from trialbook.log.purged import GRACE_S, KEPT, Boundary, boundary
+from trialbook.streams import FACTS
 from trialbook.times import rfc3339
 from trialbook_projector.live import Live
-from trialbook_projector.seal_write import cut, write_manifest, write_segment
+from trialbook_projector.seal_write import cut, forget_manifests, write_manifest, write_segment
 from trialbook_projector.segments import Segments
 from trialbook_projector.settings import Settings
 
@@ -180,6 +181,7 @@ class Sealer:
             if len(step) == SEGMENTS_PER_STEP or portion[-1].sequence == to:
                 reached = await write_manifest(storage, before, step, rfc3339(self._clock.now()))
                 await purging.record_boundary(self._nc, reached)
+                await forget_manifests(storage, before.streams[FACTS].last if before else 0)
                 before = await self._segments.manifest(reached)
                 written += step
                 step = []

@@ -80,5 +80,12 @@ async def write_manifest(storage: SegmentStorage, before: Manifest | None, new: 
     return boundary
 
 
+async def forget_manifests(storage: SegmentStorage, before: int) -> None:
+    """Delete the manifests of boundaries below ``before``, which nobody follows any more."""
+    for name in await storage.names(FOLDER.rpartition("/")[0] + "/"):
+        if manifests.sealed_name(0) <= name < manifests.sealed_name(before):
+            await storage.delete(name)
+
+
 def _key(message: Message) -> tuple[int, str, bytes, int]:
     return message.sequence, message.subject, message.data, message.time_ns

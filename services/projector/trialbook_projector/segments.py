@@ -14,7 +14,7 @@ from trialbook import subjects
 from trialbook.audit import leaf, merkle
 from trialbook.codec import decode_event
 from trialbook.envelope import AggregateId, Recorded
-from trialbook.errors import Refusal, Unavailable
+from trialbook.errors import Forbidden, Refusal, Unavailable
 from trialbook.ledger.manifest import Manifest
 from trialbook.ledger.reader import read_segment, sealed_manifest
 from trialbook.ledger.segments import Damaged, Segment, block_messages
@@ -25,6 +25,7 @@ from trialbook.log.tail import Message
 from trialbook.queries import LedgerFacts, LedgerPage, LedgerSegments, SegmentList, SegmentView
 from trialbook.streams import FACTS
 from trialbook_projector.live import Live
+from trialbook_projector.queries.reading import EVERYWHERE
 from trialbook_projector.segments_store import open_storage, without_secrets
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables.message import UNREADABLE
@@ -60,6 +61,8 @@ class Segments:
         """The answer to a question about what is sealed. Raises ``Unavailable`` when it is damaged or not there."""
         try:
             if isinstance(query, LedgerSegments):
+                if workspace != EVERYWHERE:
+                    raise Forbidden("ledger_forbidden", "This concerns the whole ledger, not a workspace.")
                 return await self._list(query.verify)
             return await self._facts(AggregateId(workspace, query.kind, query.id), query.after)
         except Damaged as error:
