@@ -15,7 +15,7 @@ from trialbook.audit.signer import PublicKey
 from trialbook.audit.verify import Chain
 from trialbook.clock import Clock
 from trialbook.errors import Conflict, Unavailable
-from trialbook.log.checkpoints import append_note, last_note, read_notes
+from trialbook.log.checkpoints import append_note, read_notes
 from trialbook.ports import VersionConflict
 from trialbook_projector.ledger.files import TileWriter
 from trialbook_projector.ledger.settings import LedgerSettings
@@ -113,10 +113,6 @@ class Checkpoints:
         if self._files.head(last.size) != last.root:
             detail = "the hashes kept here do not add up to this head; nothing more is signed"
             raise Forked(Finding(kind="checkpoint", sequence=1, until=last.size, detail=detail))
-
-    async def appended(self) -> int:
-        """Place of the last note of any log."""
-        return await last_note(self._nc)
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -10,8 +10,9 @@ from nats.aio.client import Client
 
 from trialbook.audit.findings import Finding
 from trialbook.clock import Clock, SystemClock
-from trialbook.errors import Refusal, Unavailable
+from trialbook.errors import Invalid, Refusal, Unavailable
 from trialbook.ledger.reader import LedgerGap, read_ledger
+from trialbook.ledger.segments import Damaged
 from trialbook.log.api import call
 from trialbook.log.tail import Message
 from trialbook.streams import FACTS
@@ -79,14 +80,18 @@ class Ledger:
         """Add what was offered, and close the tiles."""
         try:
             await self.keeper.flush()
-        except (Misaligned, LedgerGap, Refusal) as error:
+        except (Misaligned, LedgerGap, Damaged, Refusal) as error:
             log.warning("the last facts are not hashed yet: %s", error)
         finally:
             self.files.close()
 
     async def reach(self, sequence: int) -> None:
-        """Have the tree hold the facts up to a sequence that exists. Raises ``Unavailable``."""
+        """Have the tree hold the facts up to a sequence. Raises ``Invalid`` for one that does not exist yet, and
+        ``Unavailable``.
+        """
         if self.files.size < sequence:
+            if sequence > (last := await self._last()):
+                raise Invalid("sequence_ahead", f"The ledger ends at fact {last}; {sequence} does not exist yet.")
             self.keeper.want(sequence)
             await self._flush()
         if self.files.size < sequence:
@@ -116,6 +121,8 @@ class Ledger:
             self._damage([Finding(kind="lost", sequence=error.expected, until=error.found - 1)])
         except LedgerGap as error:
             self._damage([Finding(kind="lost", sequence=error.after + 1, until=error.before - 1)])
+        except Damaged as error:
+            self._damage([Finding(kind="unreadable", sequence=self.files.size + 1, detail=str(error))])
         self.watch.set(size=self.files.size)
 
     async def _keep(self) -> None:
