@@ -160,6 +160,19 @@ def test_one_queue_per_session_in_order_and_sessions_side_by_side(conformance: A
         assert sorted(finished, key=finished.__getitem__) == ["n2", "n0", "n1"]
 
 
+def test_a_replay_gives_the_same_and_stays_out_of_the_list(room: Session) -> None:
+    scenario = room.create("d", "Slow", duration=1)
+    room.run(scenario)
+    first = room.ended(scenario)
+    http, workspace = room.api.http, {"workspace": room.id.replace("-", "")}
+    made = http.post(f"/v1/runs/{scenario['id']}/replay", params=workspace)
+    assert made.status_code == 201, made.text
+    found = http.get(f"/v1/runs/{made.json()['id']}", params=workspace | {"wait": "20"}).json()
+    assert found["status"] == "completed", found["error"]
+    assert found["result"]["equal"] is True, found["result"]
+    assert room.call("GET", "/scenarios") == [first]
+
+
 def test_a_tag_is_free_again_after_deletion(room: Session) -> None:
     scenario = room.create("d", "Slow", tag="t")
     room.call("DELETE", f"/scenarios/{scenario['id']}", 204)

@@ -62,7 +62,7 @@ def _spec(run: str, state: RunState) -> RunSpec:
     inline = order.isolation == "inline"
     return msgspec.structs.replace(
         order, name=None, title=f"Replay of {order.name or order.title or run}"[:500], retry=Retry(), parent=None,
-        dialect="native", extra={"replay_of": run}, replay_of=run,
+        lane="", dialect="native", extra={"replay_of": run}, replay_of=run,
         # Inline runs leave no room for a comparison between their end and its fact.
         isolation="process" if inline else order.isolation, pool="default" if inline else order.pool,
     )  # fmt: skip

@@ -69,7 +69,9 @@ def workload(ctx: Context, params: Params) -> dict[str, Any]:
     progress = Progress(_report(ctx), ctx.check, _wait(ctx), SystemClock())
 
     def stamp() -> dict[str, Any]:
-        return {"scenario_id": data.id, "completed_at": rfc3339(ctx.now())}
+        # Recorded, because the result and KPIs may depend on it: a replay sees the same time.
+        at: Any = ctx.effect("completed_at", None, lambda: rfc3339(ctx.now()))  # type: ignore[arg-type, return-value] # sync here
+        return {"scenario_id": data.id, "completed_at": at}
 
     outcome = execute(profile, algorithm, data, values, progress, stamp)
     reached = {"kpis": outcome.kpis, "progress": progress.percent}

@@ -42,6 +42,7 @@ class Beginning:
         """Start, unless it was started before."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="algomancy-beginning")
+            self._task.add_done_callback(_told)
 
     async def close(self) -> None:
         """Stop."""
@@ -84,3 +85,8 @@ class Beginning:
             if not await self._datasets.exists(caller, id_):  # or it was there, and somebody deleted it since
                 await self._datasets.put(caller, key, ended.content(made), new_id=id_)
                 await self._scenarios.create_auto(caller, key)
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the algomancy API did not begin as it should", exc_info=error)
