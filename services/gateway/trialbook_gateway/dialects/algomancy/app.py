@@ -31,7 +31,7 @@ from trialbook_gateway.services import Services
 
 SYSTEM = "algomancy"
 ROUTERS = (*BEYOND, beyond.router, sessions.router, scenarios.router, data.router)
-UPLOADS = ("/etl", "/data/from-json")
+UPLOADS = ("/etl", "/data/from-json", "/sessions/import")
 GROUP = Claim(path=sessions.SESSIONS + "/...", own=True)
 
 

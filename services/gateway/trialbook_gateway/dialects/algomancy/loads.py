@@ -101,9 +101,13 @@ class Loads:
         stored = await self._services.blobs.put(request.stream(), max_bytes=self._settings.max_upload_bytes)
         if not stored.size:
             raise bad_value("Empty request body")
-        inputs = {"document": stored.sha256}
-        asked = self._identify(caller, request, inputs)
-        return await self.ended(caller, asked, _spec({"source": "json"}, inputs, ""))
+        asked = self._identify(caller, request, {"document": stored.sha256})
+        return await self.of_document(caller, stored.sha256, asked)
+
+    async def of_document(self, caller: Caller, sha256: str, asked: Idempotency | None = None) -> Ended:
+        """Read a stored document. Raises 400 with the reader's text."""
+        asked = asked or Idempotency(id=self._services.ids.new(), command_id="", digest="")
+        return await self.ended(caller, asked, _spec({"source": "json"}, {"document": sha256}, ""))
 
     async def initial(self, caller: Caller, run: str) -> Ended:
         """The profile's own datasets, once for ever: the run has an id of its own."""

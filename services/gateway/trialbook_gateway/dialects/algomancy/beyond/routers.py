@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from trialbook_gateway.dialects.algomancy.beyond import comparison, events, exports, sweeps
+from trialbook_gateway.dialects.algomancy.beyond import (
+    archive_export,
+    archive_import,
+    comparison,
+    events,
+    exports,
+    sweeps,
+)
 
-ROUTERS = (events.router, comparison.router, exports.router, sweeps.router)
+ROUTERS = (
+    events.router,
+    comparison.router,
+    exports.router,
+    sweeps.router,
+    archive_export.router,
+    archive_import.router,
+)

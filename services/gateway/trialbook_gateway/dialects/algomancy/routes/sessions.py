@@ -49,7 +49,7 @@ async def list_sessions(request: Request) -> Response:
 )
 async def create_session(request: Request, body: schemas.SessionCreate) -> Response:
     """Open a session of an unused name."""
-    parts, caller, asked = _administer(request, "create", body.model_dump(), create=True)
+    parts, caller, asked = administer(request, "create", body.model_dump(), create=True)
     await parts.sessions.create(body.display_name, caller.meta, asked)
     return reply(await listed(parts, caller), 201)
 
@@ -65,7 +65,7 @@ async def copy_session(request: Request, session_id: str, body: schemas.SessionC
     """Open a session with the same datasets; scenarios are not copied."""
     room = await room_of(request, session_id)
     given = {"from": room.caller.workspace, "name": body.new_display_name}
-    parts, caller, asked = _administer(request, "copy", given, create=True)
+    parts, caller, asked = administer(request, "copy", given, create=True)
     await parts.sessions.check_free(body.new_display_name, asked)
     await parts.datasets.copy(room.caller.workspace, services_of(request).anywhere(request, asked.id))
     await parts.sessions.create(body.new_display_name, caller.meta, asked)
@@ -87,12 +87,12 @@ async def rename_session(request: Request, session_id: str, body: schemas.Sessio
 async def delete_session(request: Request, session_id: str) -> Response:
     """Remove it with all it holds and end what it executes; in place of the last one there is a new ``main``."""
     room = await room_of(request, session_id)
-    parts, caller, _ = _administer(request, "delete", None, create=False)
+    parts, caller, _ = administer(request, "delete", None, create=False)
     await parts.sessions.delete(room.caller.workspace, room.caller.meta)
     return reply(await listed(parts, caller))
 
 
-def _administer(request: Request, verb: str, body: Any, *, create: bool) -> tuple[Parts, Caller, Idempotency]:
+def administer(request: Request, verb: str, body: Any, *, create: bool) -> tuple[Parts, Caller, Idempotency]:
     """Raises ``Forbidden`` when sessions are fixed, or for tokens that are limited to some of them."""
     services, parts = services_of(request), parts_of(request)
     if not parts.settings.allow_session_create:
