@@ -19,6 +19,7 @@ from trialbook.audit.leaf import leaf_hashes
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock, SystemClock
 from trialbook.errors import Conflict, Invalid, Unavailable
+from trialbook.ledger import keys
 from trialbook.ledger.manifest import (
     EXPORT,
     Manifest,
@@ -59,6 +60,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     signed: int = 0
     signals: bool = True
     blobs: bool = True
+    keys: bool = False
+    """Wrapped keys of data subjects; without them an import shows placeholders where facts are sealed."""
     table: Table | None = None
 
 
@@ -87,6 +90,10 @@ class Exporter:
             await self._prove(manifest)
         if self._options.blobs:
             await self._blobs(manifest)
+        if self._options.keys:
+            lines = await keys.taken(self._url)
+            await self._target.put(keys.FILE, lines)
+            manifest.files[keys.FILE] = hashlib.sha256(lines).hexdigest()
         manifest.complete = True
         await self._save(manifest)
         return manifest

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from trialbook import subjects
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.errors import Conflict, Invalid
+from trialbook.ledger import keys
 from trialbook.ledger.appending import Appender
 from trialbook.ledger.manifest import EXPORT, Manifest, decode, read_part
 from trialbook.ledger.segments import Damaged
@@ -105,6 +106,8 @@ class Importer:
         digest = hashlib.sha256(await self._source.get(EXPORT)).hexdigest()
         await self._begin(digest)
         await self._blobs()
+        if keys.FILE in self._manifest.files:
+            await keys.given(self._nc, await self._source.get(keys.FILE))
         for stream, part in self._manifest.streams.items():
             appender = Appender(self._nc, stream, atomic=stream == FACTS)
             if stream == SIGNALS:

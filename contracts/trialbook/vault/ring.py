@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from trialbook import subjects
 from trialbook.envelope import Event
 from trialbook.errors import Conflict, Unavailable
+from trialbook.log.api import ApiError, call
 from trialbook.log.shred import shred
 from trialbook.streams import KEYS
 from trialbook.vault.keys import KEY_BYTES, Lost, MasterKey, fresh
@@ -28,6 +29,7 @@ from trialbook.vault.sealing import BOX, seal, unseal
 AT_HAND = 16_384
 TIMEOUT_S = 2.0
 WRONG_LAST_SEQUENCE = 10071
+NO_MESSAGE = 10037
 MARK = b'"datakey":"'
 _BOX = f'"{BOX}":'.encode()
 
@@ -45,6 +47,7 @@ class KeyRing:
     def __init__(self, nc: Client, master: MasterKey | None) -> None:
         self._nc, self._master = nc, master
         self._keys: OrderedDict[str, bytes | None] = OrderedDict()  # bounded by AT_HAND; None: erased
+        self._missing: OrderedDict[str, None] = OrderedDict()  # bounded by AT_HAND; nobody has these
         self._subscription: Any = None
 
     async def start(self) -> None:
@@ -56,6 +59,7 @@ class KeyRing:
         if self._subscription is not None and self._nc.is_connected:
             await self._subscription.unsubscribe()
         self._keys.clear()
+        self._missing.clear()
 
     @property
     def usable(self) -> bool:
@@ -97,14 +101,17 @@ class KeyRing:
 
     async def ensure(self, payloads: Iterable[bytes]) -> None:
         """Have the keys at hand that these stored events were sealed with. Raises ``Unavailable``."""
-        wanted = {key_id for data in payloads if MARK in data and (key_id := _key_id(data)) not in self._keys}
+        wanted = {key_id for data in payloads if MARK in data and not self._knows(key_id := _key_id(data))}
         if wanted and self._master is not None:
             await asyncio.gather(*(self._fetch(key_id) for key_id in wanted))
 
     async def ensure_key(self, key_id: str) -> None:
         """Have one key at hand."""
-        if key_id and key_id not in self._keys and self._master is not None:
+        if key_id and not self._knows(key_id) and self._master is not None:
             await self._fetch(key_id)
+
+    def _knows(self, key_id: str) -> bool:
+        return key_id in self._keys or key_id in self._missing
 
     def open(self, event: Event) -> Event:
         """The event with its personal members; with placeholders when its key was erased.
@@ -120,6 +127,10 @@ class KeyRing:
             return event
         self._keys.move_to_end(event.datakey)
         return unseal(event, key)
+
+    def shown(self, event: Event) -> Event:
+        """Like ``open``, for tables: placeholders also when nobody has the key, as after an import without keys."""
+        return event if event.datakey in self._missing else self.open(event)
 
     async def sealed(self, event: Event) -> Event:
         """The event as it is to be stored. Raises ``Conflict`` when its key was erased, ``Unavailable`` without one."""
@@ -137,17 +148,29 @@ class KeyRing:
         if key_id in self._keys:
             return self._keys[key_id]
         master = self._required()
-        subject = subjects.direct_last(KEYS, subjects.key(key_id))
-        message = await self._request(subject, b"", None)
-        if (message.headers or {}).get("Status") == "404":
+        stored = await self._stored(key_id)
+        if stored is None:
+            _remember(self._missing, key_id, None)
             return None
-        stored = msgspec.json.decode(message.data, type=_Stored)
         try:
             key = None if stored.erased_at else master.unwrap(key_id, base64.b64decode(stored.wrapped))
         except Lost as error:
             raise Unavailable("master_key_differs", f"Personal data cannot be opened: {error}.") from error
         self._put(key_id, key)
         return key
+
+    async def _stored(self, key_id: str) -> _Stored | None:
+        subject = subjects.key(key_id)
+        message = await self._request(subjects.direct_last(KEYS, subject), b"", None)
+        if (message.headers or {}).get("Status") != "404":
+            return msgspec.json.decode(message.data, type=_Stored)
+        try:  # a replica may not have it yet; the leader knows
+            found = await call(self._nc, f"STREAM.MSG.GET.{KEYS}", {"last_by_subj": subject})
+        except ApiError as error:
+            if error.code != NO_MESSAGE:
+                raise Unavailable("ledger_refused", f"The store of keys refused: {error}.") from error
+            return None
+        return msgspec.json.decode(base64.b64decode(found["message"]["data"]), type=_Stored)
 
     async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         try:
@@ -156,9 +179,8 @@ class KeyRing:
             raise Unavailable("ledger_unavailable", "The store of keys does not answer; try again.") from error
 
     def _put(self, key_id: str, key: bytes | None) -> None:
-        self._keys[key_id] = key
-        if len(self._keys) > AT_HAND:
-            self._keys.popitem(last=False)
+        _remember(self._keys, key_id, key)
+        self._missing.pop(key_id, None)
 
     def _required(self) -> MasterKey:
         if self._master is None:
@@ -170,7 +192,15 @@ class KeyRing:
 
     async def _changed(self, message: Msg) -> None:
         """A key was stored or destroyed: fetch it anew when it is needed."""
-        self._keys.pop(message.subject.rsplit(".", 1)[-1], None)
+        key_id = message.subject.rsplit(".", 1)[-1]
+        self._keys.pop(key_id, None)
+        self._missing.pop(key_id, None)
+
+
+def _remember(known: OrderedDict[str, Any], key_id: str, value: bytes | None) -> None:
+    known[key_id] = value
+    if len(known) > AT_HAND:
+        known.popitem(last=False)
 
 
 def _key_id(data: bytes) -> str:

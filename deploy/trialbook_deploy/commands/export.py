@@ -47,6 +47,10 @@ def export(
     formats: Annotated[str, typer.Option("--format", help="ndjson, or ndjson,parquet for analysts.")] = "ndjson",
     signals: Annotated[bool, typer.Option("--signals/--no-signals", help="Logs, metrics, rows.")] = True,
     blobs: Annotated[bool, typer.Option("--blobs/--no-blobs", help="Files, artifacts, results.")] = True,
+    keys: Annotated[
+        bool,
+        typer.Option("--with-keys", help="Also the wrapped keys of data subjects, for a move of the installation."),
+    ] = False,
     nats_url: NatsUrl = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -58,7 +62,9 @@ def export(
 
     choose(formats, FORMATS, "--format")
     url = nats_server_url(data_dir, nats_url)
-    options = Options(first=first, last=last, workspace=workspace, signals=signals, blobs=blobs, table=_table(formats))
+    options = Options(
+        first=first, last=last, workspace=workspace, signals=signals, blobs=blobs, keys=keys, table=_table(formats)
+    )
     run(_export(url, find(None, data_dir, nats_url), to, options, as_json))
 
 

@@ -21,7 +21,7 @@ from trialbook_projector.watermarks import Watermarks
 
 def opener(keys: KeyRing | None) -> Open:
     """How facts are read; without a master key their sealed members show placeholders."""
-    return keys.open if keys is not None and keys.usable else as_it_is
+    return keys.shown if keys is not None and keys.usable else as_it_is
 
 
 def _nobody(_sequence: int) -> None:
