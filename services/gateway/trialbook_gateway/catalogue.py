@@ -56,7 +56,7 @@ VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage, audit.LedgerView, audit.CheckpointPage, InclusionProof,
-    ConsistencyProof, erasures.ErasureView, SegmentList,
+    ConsistencyProof, erasures.ErasureView, asyncapi.EventSchemaPage, SegmentList,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
     RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,
