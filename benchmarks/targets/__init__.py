@@ -7,6 +7,8 @@ from benchmarks.model import Module
 from benchmarks.targets import (
     a01,
     a02,
+    g01,
+    g02,
     l01,
     l02,
     l03,
@@ -35,6 +37,7 @@ MODULES: dict[str, Module] = {
 }
 """What is measured when nothing is named."""
 NAMED: dict[str, Module] = {
-    module.TARGET.key: module for module in (a01, a02, algomancy_etl, l01, l02, l03, n01, r01, r02, s01, x01, x02)
+    module.TARGET.key: module
+    for module in (a01, a02, g01, g02, algomancy_etl, l01, l02, l03, n01, r01, r02, s01, x01, x02)
 }
 """What is measured only when it is named, or with ``--all``."""

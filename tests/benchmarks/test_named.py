@@ -19,7 +19,7 @@ from benchmarks.targets.l01 import through_caller, through_sdk
 from trialbook.llm import llm_settings
 
 TWELVE = [f"T{number}" for number in range(1, 13)]
-OTHERS = ["A1", "A2", "G3", "L1", "L2", "L3", "N1", "R1", "R2", "S1", "X1", "X2"]
+OTHERS = ["A1", "A2", "G1", "G2", "G3", "L1", "L2", "L3", "N1", "R1", "R2", "S1", "X1", "X2"]
 PLAIN = Target(key="L0", title="plain", unit="s", target=None, better="less")
 
 

@@ -71,12 +71,12 @@ async def compare_runs(request: Request, query: Annotated[RunsQuery, Query()]) -
     baseline = parse_id(query.baseline, "run id") if query.baseline else ids[0]
     if baseline not in ids:
         ids.insert(0, baseline)
+    directions = dict(_direction(text) for text in query.better)
     rows = await _rows(services, caller, query, ids)
     names = query.measure or list(dict.fromkeys(name for row in rows for name in row.values))
     if len(names) > MAX_MEASURES:
         text = f"These runs have {len(names)} numbers; name at most {MAX_MEASURES} of them with 'measure'."
         raise Invalid("too_many_measures", text)
-    directions = dict(_direction(text) for text in query.better)
     compared = compare([directions.get(name, Measure(key=name, name=name)) for name in names], rows, baseline)
     wanted = tables.chosen(request, query.form)
     return tables.json(compared) if wanted == "json" else await tables.reply(table(compared), wanted, "comparison")
