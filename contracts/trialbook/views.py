@@ -73,6 +73,24 @@ class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
 
 
+class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure. ``id`` is that of the destroyed key and tells nothing of the person; times are RFC 3339 UTC or null.
+
+    ``status``: ``erasing`` until the key is destroyed and signals and stored bytes are overwritten, then ``erased``.
+    ``aggregates``, ``signals`` (messages) and ``blobs`` count what was erased.
+    """
+
+    id: str
+    status: str
+    reason: str
+    registered_at: str | None
+    erased_at: str | None
+    shredded_at: str | None
+    aggregates: int
+    signals: int
+    blobs: int
+
+
 def run_view(
     workspace: str, id_: str, state: RunState, sequence: int, progress: dict[str, Any] | None = None
 ) -> RunView:

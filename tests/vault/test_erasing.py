@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from trialbook.client import AsyncClient, Erasure
+from trialbook.client import AsyncClient, ErasureView
 from trialbook.errors import Conflict, NotFound, Refusal
 from trialbook.log.connect import connect
 from trialbook.log.read import read_facts
@@ -58,7 +58,7 @@ def stored(directory: Path) -> list[Path]:
     ]
 
 
-async def carried_out(client: AsyncClient, erasure: Erasure) -> Erasure:
+async def carried_out(client: AsyncClient, erasure: ErasureView) -> ErasureView:
     for _ in range(600):
         if erasure.status == "erased":
             break

@@ -9,17 +9,16 @@ with Client() as client:                     # TRIALBOOK_URL, TRIALBOOK_TOKEN
 
 from trialbook.client.blocking import Client
 from trialbook.client.core import AsyncClient
-from trialbook.client.erasures import Erasure
 from trialbook.client.following import Following, ProgressView, StatusView
 from trialbook.client.results import ArtifactView, Comparison, Fact, Results, WorkspaceView
-from trialbook.views import WorkloadView
+from trialbook.views import ErasureView, WorkloadView
 
 __all__ = [
     "ArtifactView",
     "AsyncClient",
     "Client",
     "Comparison",
-    "Erasure",
+    "ErasureView",
     "Fact",
     "Following",
     "ProgressView",

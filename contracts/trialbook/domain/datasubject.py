@@ -1,4 +1,4 @@
-"""The data subject aggregate: a person whose personal data facts hold sealed. Its id is that of the key, never a name."""
+"""The data subject aggregate: a person whose personal data facts hold sealed. Its id is that of the key, no name."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import typer
 from trialbook_deploy.commands.options import AsJson, DataDir, Url, Workspace, teach
 
 if TYPE_CHECKING:
-    from trialbook.client import AsyncClient, Erasure
+    from trialbook.client import AsyncClient, ErasureView
 
 POLL_SECONDS = 0.2
 
@@ -62,7 +62,7 @@ def erase(
     with_client(url, data_dir, workspace, work)
 
 
-def _told(erasure: Erasure) -> str:
+def _told(erasure: ErasureView) -> str:
     return (
         f"erased at {erasure.shredded_at}: the key of {erasure.aggregates} aggregates, {erasure.signals} messages of "
         f"signals, {erasure.blobs} stored files (erasure {erasure.id})"

@@ -13,7 +13,7 @@ from trialbook.llm import Validation
 from trialbook.presence import RunnerInfo
 from trialbook.proofs import ConsistencyProof, InclusionProof
 from trialbook.queries import ItemView, LogPage, Page, SegmentList, SqlResult
-from trialbook.views import RunView, WorkloadView
+from trialbook.views import ErasureView, RunView, WorkloadView
 from trialbook_gateway.api import (
     analysis,
     asyncapi,
@@ -56,7 +56,7 @@ VIEWS: list[type[Any]] = [
     RunView, Page, LogPage, ItemView, Version, SqlResult, RunnerInfo, run_artifacts.ArtifactPage,
     workspaces.WorkspaceView, workspaces.WorkspacePage, WorkloadView, catalog.WorkloadPage, catalog.RunnerPage,
     Validation, llm.LlmView, llm.LlmUsage, audit.LedgerView, audit.CheckpointPage, InclusionProof,
-    ConsistencyProof, erasures.ErasureView, asyncapi.EventSchemaPage, SegmentList,
+    ConsistencyProof, ErasureView, asyncapi.EventSchemaPage, SegmentList,
 ]  # fmt: skip
 BODIES: list[type[BaseModel]] = [
     RunCreate, CancelIn, ItemCreate, VersionCreate, WorkspaceCreate, WorkspaceRename, SqlIn, llm.KeyIn,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -12,6 +11,7 @@ from starlette.responses import Response
 from trialbook.domain.datasubject import DataSubjectState
 from trialbook.envelope import AggregateId
 from trialbook.errors import NotFound
+from trialbook.views import ErasureView
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
@@ -28,24 +28,6 @@ class ErasureCreate(Body):
 
     data_subject: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(max_length=500)] = ""
-
-
-class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure. ``id`` is that of the destroyed key and tells nothing of the person; times are RFC 3339 UTC or null.
-
-    ``status``: ``erasing`` until the key is destroyed and signals and stored bytes are overwritten, then ``erased``.
-    ``aggregates``, ``signals`` (messages) and ``blobs`` count what was erased.
-    """
-
-    id: str
-    status: str
-    reason: str
-    registered_at: str | None
-    erased_at: str | None
-    shredded_at: str | None
-    aggregates: int
-    signals: int
-    blobs: int
 
 
 def _view(id_: str, state: DataSubjectState) -> ErasureView:
