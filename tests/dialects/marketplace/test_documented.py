@@ -137,7 +137,7 @@ async def test_health_index_and_documents(market: Market) -> None:
         assert body["services"] == {"api": "healthy", "nats": "healthy", "projector": "healthy", "runners": "healthy"}
         assert {"version", "service", "title", "timestamp", "sessions", "workflows_available"} <= set(body)
     index = (await http.get("/")).json()
-    assert index["prefixes"] == {"marketplace": "/marketplace"}
+    assert index["prefixes"]["marketplace"] == "/marketplace"
     assert "/api/experiments/{name}/status" in index["endpoints"]["marketplace"]
     for path in ("/docs", "/redoc", "/marketplace/docs", "/marketplace/redoc"):
         assert "html" in (await http.get(path)).headers["content-type"]
