@@ -35,9 +35,7 @@ WORKSPACE = _aggregate("workspace", workspace.EVENTS, workspace.initial, workspa
 FILE = _aggregate("file", file.EVENTS, file.initial, file.decide, file.evolve)
 DATASET = _aggregate("dataset", dataset.EVENTS, versioned.initial, dataset.KIND.decide, versioned.evolve)
 MODEL = _aggregate("model", model.EVENTS, versioned.initial, model.KIND.decide, versioned.evolve)
-DATASUBJECT = _aggregate(
-    "datasubject", datasubject.EVENTS, datasubject.initial, datasubject.decide, datasubject.evolve
-)
+DATASUBJECT = _aggregate("datasubject", datasubject.EVENTS, datasubject.initial, datasubject.decide, datasubject.evolve)
 LANE = _aggregate("lane", lane.EVENTS, lane.initial, lane.decide, lane.evolve)
 CATALOG = _aggregate("catalog", catalog.EVENTS, catalog.initial, catalog.decide, catalog.evolve)
 
