@@ -8,7 +8,7 @@ from typing import Any
 from trialbook.errors import NotFound
 from trialbook.history import Related, Told, Trail
 from trialbook.queries import AuditTrail
-from trialbook_projector.queries import facts, items
+from trialbook_projector.queries import facts, items, past
 from trialbook_projector.queries.reading import Reading, page_limit, small
 from trialbook_projector.tables import find
 from trialbook_projector.tables.cache import ItemEntry, RunEntry
@@ -46,10 +46,11 @@ def trail(reading: Reading, query: AuditTrail) -> Trail:
     )
     rows = reading.rows(sql, params)
     more, rows = len(rows) > limit, rows[:limit]
+    events = past.opened(reading, [facts.event_of(row) for row in rows])
     name, related = _related(reading, kind, id_)
     return Trail(
         subject=kind, id=id_, name=name, workspace=reading.workspace, started_at=text_or_none(started_us),
-        facts=[Told(sequence=row[0], event=facts.event_of(row)) for row in rows],
+        facts=[Told(sequence=row[0], event=event) for row, event in zip(rows, events, strict=True)],
         related=related[:MAX_RELATED], next_cursor=str(rows[-1][0]) if more else None,
     )  # fmt: skip
 
