@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ class Event:
     data: Any
 
 
-def read(http: httpx.Client, path: str, last: str = "") -> Iterator[Event]:
+def read(http: httpx.Client, path: str, last: str = "") -> Generator[Event]:
     """Events until the server ends the stream."""
     headers = {"Last-Event-ID": last} if last else {}
     with http.stream("GET", path, headers=headers, timeout=30) as reply:

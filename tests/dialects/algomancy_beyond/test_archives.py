@@ -46,7 +46,7 @@ def changed(content: bytes, **files: Any) -> bytes:
 @pytest.fixture
 def full(session: Session) -> Session:
     """Scenarios in every state, one of them run twice, one on an older version of its dataset."""
-    runs = [
+    runs: list[tuple[str, dict[str, Any]]] = [
         ("Greedy Slotting", {}), ("Failure Modes", {"mode": "raise_value_error"}), ("Parameter Matrix", {}),
         ("Failure Modes", {"mode": "key_error_in_kpi"}),
     ]  # fmt: skip

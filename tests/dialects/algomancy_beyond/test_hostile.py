@@ -50,7 +50,8 @@ def test_texts_that_are_no_unicode_are_told_as_a_fault(api: Api) -> None:
 
 @pytest.mark.parametrize("member", ["name", "id", "creation_datetime"])
 def test_a_document_that_nobody_could_store_is_400(api: Api, session: Session, member: str) -> None:
-    body = json.dumps(document("d", **{member: "\ud800"}))
+    wrong: dict[str, Any] = {member: "\ud800"}
+    body = json.dumps(document("d", **wrong))
     assert "surrogates" in session.detail("POST", "/data/from-json", 400, content=body)
     body = json.dumps(document("d")).replace('"0000"', '"\\udfff"')
     assert "surrogates" in session.detail("POST", "/data/from-json", 400, content=body)

@@ -49,7 +49,7 @@ _NAMES = {
 
 
 def algomancy_settings(environment: Mapping[str, str] | None = None) -> AlgomancySettings:
-    """Settings from ``TRIALBOOK_ALGOMANCY_*``. Raises ``ValueError`` naming the variable that cannot be read."""
+    """Settings from the environment. Raises ``ValueError`` naming the variable that cannot be read."""
     source = os.environ if environment is None else environment
     values: dict[str, object] = {}
     for field, name in _NAMES.items():

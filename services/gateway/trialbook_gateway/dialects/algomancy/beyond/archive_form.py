@@ -130,7 +130,7 @@ class Reader:
                     if self._left < 0:  # a header may lie about its size
                         raise HttpRefusal(413, "archive_too_large", "The archive is larger than it says.")
                     yield piece
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
             raise bad_value(f"The file '{name}' of the archive cannot be read: {error}") from None
 
     def _one(self, name: str, kind: type[Any]) -> Any:

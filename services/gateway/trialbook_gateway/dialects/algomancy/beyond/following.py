@@ -39,6 +39,10 @@ class _Verdict(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
+class _Queued(msgspec.Struct):
+    turn: bool = False
+
+
 class _Spec(msgspec.Struct):
     workload: str
     name: str | None = None
@@ -58,6 +62,7 @@ class Known(msgspec.Struct):
 
 
 _verdict = msgspec.json.Decoder(_Verdict).decode
+_queued = msgspec.json.Decoder(_Queued).decode
 _ordered = msgspec.json.Decoder(_Ordered).decode
 
 
@@ -69,7 +74,7 @@ def _item(kind: Literal["status", "progress"], run: str, known: Known, facts: in
 def changed(run: str, known: Known, fact: FactView) -> Item | None:
     """The new status; None when the fact does not change it."""
     after = AFTER.get(fact.event.type)
-    if after is None:
+    if after is None or (fact.event.type == e.Queued.TYPE and _queued(fact.event.data).turn):
         return None
     status = DELETED if after == DELETED else shape.STATUS[_status(after)]
     if status == known.status:
