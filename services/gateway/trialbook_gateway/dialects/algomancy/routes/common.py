@@ -14,7 +14,7 @@ from trialbook_gateway.dialects.algomancy.schemas import Detail
 from trialbook_gateway.problems import HttpRefusal
 
 PREFIX = "/api/v1"
-COMMON = (401, 403, 404, 413, 414, 500, 503, 504)
+COMMON = (401, 403, 404, 413, 414, 422, 500, 503, 504)
 _REASONS = {
     400: "Refused; the text says why", 401: "No or unknown token", 403: "Not allowed for this token", 404: "Not found",
     406: "No acceptable form", 409: "The present state does not allow it", 413: "Body too large", 414: "Query too long",
