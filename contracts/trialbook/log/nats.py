@@ -112,7 +112,7 @@ class NatsEventLog:
         if keys is None or not any(r.event.datakey for r in records):
             return records
         await asyncio.gather(*(keys.ensure_key(key) for key in {r.event.datakey for r in records}))
-        return [Recorded(sequence=r.sequence, event=keys.open(r.event)) for r in records]
+        return [Recorded(sequence=r.sequence, event=keys.shown(r.event)) for r in records]
 
     async def read_decisive(self, aggregate: AggregateId, after: int = 0) -> list[Recorded]:
         """Like ``read`` without the bulk of what only records something; see ``log.decisive``."""

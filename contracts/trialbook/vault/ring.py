@@ -129,8 +129,11 @@ class KeyRing:
         return unseal(event, key)
 
     def shown(self, event: Event) -> Event:
-        """Like ``open``, for tables: placeholders also when nobody has the key, as after an import without keys."""
-        return event if event.datakey in self._missing else self.open(event)
+        """Like ``open``, with placeholders also when nobody has the key, or this service no master key.
+
+        What is shown may be decided upon: whatever follows is refused by ``sealed``.
+        """
+        return event if not self.usable or event.datakey in self._missing else self.open(event)
 
     async def sealed(self, event: Event) -> Event:
         """The event as it is to be stored. Raises ``Conflict`` when its key was erased, ``Unavailable`` without one."""

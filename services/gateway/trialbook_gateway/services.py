@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 import msgspec
 from fastapi import Request
@@ -13,7 +14,7 @@ from starlette.requests import HTTPConnection
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock, SystemClock
 from trialbook.envelope import AggregateId, Metadata
-from trialbook.handle import Handler
+from trialbook.handle import Handler, Loaded
 from trialbook.ids import IdSource, UUIDv7Source, parse_slug
 from trialbook.llm import LlmSettings, llm_settings
 from trialbook.log.connect import close, connect
@@ -58,6 +59,10 @@ class Caller(msgspec.Struct, frozen=True):
             source=SOURCE, actor=self.principal.actor, correlation=self.request_id, traceparent=self.traceparent,
             datakey=self.datakey,
         )  # fmt: skip
+
+    def taking_over(self, loaded: Loaded[Any]) -> Caller:
+        """The caller, who creates something that repeats what a loaded aggregate holds: it stays its data subject's."""
+        return msgspec.structs.replace(self, datakey=loaded.datakey) if loaded.datakey else self
 
     def aggregate(self, kind: str, id_: str) -> AggregateId:
         """An aggregate in the caller's workspace."""

@@ -17,6 +17,8 @@ from trialbook_runner.inline import run_inline
 log = logging.getLogger(__name__)
 UNREADABLE_S = 30.0
 AGAIN_S = 0.5
+KEYLESS = frozenset({"data_key_missing", "vault_not_configured"})
+"""The run belongs to a data subject whose key is not here, as after an import without keys."""
 DROPPED = frozenset({"stale_ticket", "run_not_queued", "stale_attempt"})
 
 
@@ -39,7 +41,7 @@ class Dispatcher:
             await self._conflict(entry, refusal)
         except (Unavailable, TimedOut) as refusal:
             log.warning("entry %d: %s", entry.sequence, refusal.detail)
-            await entry.nak(AGAIN_S)
+            await entry.nak(UNREADABLE_S if refusal.code in KEYLESS else AGAIN_S)
 
     async def _execute(self, entry: Entry) -> None:
         event, fact = entry.decode()

@@ -35,10 +35,8 @@ async def replay(request: Request, run: Id, _: Annotated[QueryModel, Query()]) -
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
     original: Loaded[Any] = await services.handler.load(caller.aggregate("run", id_))
-    if original.datakey:  # what the order says of somebody stays theirs, and is erased with it
-        caller = msgspec.structs.replace(caller, datakey=original.datakey)
     asked = identify(request, caller.workspace, caller.principal.actor, ROUTE, {"run": id_}, services.ids.new())
-    outcome, replayed = await create_run(services, caller, _spec(id_, original.state), asked)
+    outcome, replayed = await create_run(services, caller.taking_over(original), _spec(id_, original.state), asked)
     view = run_view(caller.workspace, asked.id, outcome.state, outcome.sequence)
     headers = {
         "Location": f"/v1/runs/{asked.id}", "ETag": replies.etag(outcome.sequence),

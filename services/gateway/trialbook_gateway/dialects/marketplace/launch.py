@@ -70,7 +70,8 @@ class Launcher:
         asked = identify(request, caller.workspace, caller.principal.actor, RERUN, body, new_id)
         if asked.keyed and (first := await self._first(caller, asked)) is not None:
             return first
-        order: RunSpec = (await self._services.handler.load(caller.aggregate("run", run))).state.order
+        original: Loaded[Any] = await self._services.handler.load(caller.aggregate("run", run))
+        caller, order = caller.taking_over(original), original.state.order
         spec = msgspec.structs.replace(order, seed=order.seed if seed is None else seed)
         if not experiment_name:
             return await self._automatic(caller, asked, spec, _counts(order))
