@@ -184,6 +184,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation = "process"
     pool: str = "default"
     timeout_s: float | None = None
+    warm: str = ""
+    """A module that every attempt imports anyway and that takes long: the runner imports it once, at the first use."""
 
     @property
     def is_async(self) -> bool:
@@ -223,6 +225,7 @@ def workload(
     isolation: Isolation = "process",
     pool: str = "",
     timeout_s: float | None = None,
+    warm: str = "",
 ) -> Callable[[Callable[[Any, Any], Any]], Workload]:
     """Make a function a workload. ``inline`` and ``task`` workloads get their own pools by default."""
     parse_slug(name, "workload name")
@@ -231,7 +234,7 @@ def workload(
         return Workload(
             name=name, run=run, params=params, version=version, title=title or name, isolation=isolation,
             description=description or inspect.getdoc(run) or "", timeout_s=timeout_s,
-            pool=pool or {"inline": "inline", "task": "task"}.get(isolation, "default"),
+            pool=pool or {"inline": "inline", "task": "task"}.get(isolation, "default"), warm=warm,
         )  # fmt: skip
 
     return register

@@ -208,7 +208,7 @@ class Attempt:
             execution = ProcessExecution(
                 parts.spawner, operations, signals, self.control, guard, parts.settings.kill_grace_s
             )
-            return await execution.run(job, timeout_s)
+            return await execution.run(job, timeout_s, workload.warm)
 
     async def _record(self, facts: AttemptFacts, verdict: Verdict, last: int) -> Outcome[Any]:
         n = facts.attempt

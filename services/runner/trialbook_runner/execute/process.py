@@ -43,9 +43,9 @@ class ProcessExecution:
         self._verdict: Verdict | None = None
         self._timed_out = False
 
-    async def run(self, job: Job, timeout_s: float | None) -> Verdict:
+    async def run(self, job: Job, timeout_s: float | None, warm: str = "") -> Verdict:
         """Execute the job. Raises ``Stale``; the process group is gone when this returns, however it returns."""
-        child, reader, writer = await self._spawner.spawn()
+        child, reader, writer = await self._spawner.spawn(warm)
         try:
             writer.write(wire.frame(wire.JOB, wire.encode(job)))
             self._control.listen(lambda notice: self._notice(child, writer, notice))

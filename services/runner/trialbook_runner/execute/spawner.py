@@ -39,15 +39,15 @@ class Spawner:
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control.fileno(), self._on_readable)
 
-    async def spawn(self) -> tuple[Child, asyncio.StreamReader, asyncio.StreamWriter]:
-        """Fork a child. Raises ``Unavailable`` when the fork server is gone."""
+    async def spawn(self, warm: str = "") -> tuple[Child, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Fork a child, with the module ``warm`` loaded if possible. Raises ``Unavailable`` when the server is gone."""
         if self.lost.is_set():
             raise Unavailable("fork_server_lost", "The fork server has ended; the runner is stopping.")
         ours, theirs = socket.socketpair()
         child = Child(next(self._ids))
         self._children[child.id] = child
         with theirs:
-            await self._send(Spawn(child.id), [theirs.fileno()])
+            await self._send(Spawn(child.id, warm), [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_LIMIT)
         return child, reader, writer
 

@@ -8,26 +8,30 @@ and killed. When it is killed itself, the kernel kills its children.
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import os
 import selectors
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
 
 from trialbook_runner.execute import linux
+from trialbook_runner.settings import THREAD_LIMITS
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE = 4096
 
 
 class Spawn(msgspec.Struct, frozen=True, tag="spawn"):
-    """Fork a child for the socket that comes along."""
+    """Fork a child for the socket that comes along; ``warm`` is a module to import here before, once."""
 
     id: int
+    warm: str = ""
 
 
 class Kill(msgspec.Struct, frozen=True, tag="kill"):
@@ -92,6 +96,8 @@ class Zygote:
             return False
         order = decode_order(data)
         if isinstance(order, Spawn):
+            if order.warm and order.warm not in sys.modules:
+                _warm(order.warm)
             self._fork(order.id, socket.socket(fileno=descriptors[0]), inherited)
         elif order.id in self._pids:
             _signal_group(self._pids[order.id], order.signal)
@@ -142,6 +148,20 @@ class Zygote:
                 return
             for pid in linux.children():
                 os.kill(pid, signal.SIGKILL)
+
+
+def _warm(module: str) -> None:
+    """Import what many children would import each for itself. Without threads of its own, for the sake of the forks."""
+    ours = [name for name in THREAD_LIMITS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        importlib.import_module(module)
+    except Exception:  # the attempt meets the same and says so in its verdict
+        log.exception("could not load %s ahead of its first use", module)
+    finally:
+        for name in ours:
+            del os.environ[name]
+        gc.freeze()
 
 
 def _peek() -> int | None:

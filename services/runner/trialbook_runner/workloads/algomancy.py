@@ -60,6 +60,7 @@ class Data:
     title="Algomancy scenario",
     description="Runs one algorithm of the profile on one dataset and computes the profile's KPIs.",
     isolation="process",
+    warm="trialbook_runner.workloads.algomancy_warm",
 )
 def workload(ctx: Context, params: Params) -> dict[str, Any]:
     """Returns ``result`` (or the name of its ``artifact``), ``kpis`` and the ``progress`` reached, in percent."""
