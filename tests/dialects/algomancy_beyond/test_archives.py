@@ -89,6 +89,14 @@ def _id(session: Session, tag: str) -> str:
     return next(str(one["id"]) for one in session.call("GET", "/scenarios") if one["tag"] == tag)
 
 
+def test_a_copied_session_takes_its_messages_along(full: Session, http: httpx.Client) -> None:
+    name = fresh("copy")
+    listed = full.call("POST", "/copy", 201, json={"new_display_name": name})["sessions"]
+    copied = Session(full.api, next(one["id"] for one in listed if one["display_name"] == name))
+    again = imported(full.api, http.get(f"{SESSIONS}/{copied.id}/archive").content)
+    assert again.call("GET", "/data/loaded/messages") == full.call("GET", "/data/loaded/messages")
+
+
 def test_an_imported_scenario_runs_again_on_its_version(full: Session, http: httpx.Client) -> None:
     copy = imported(full.api, http.get(f"{SESSIONS}/{full.id}/archive").content)
     before = copy.read({"id": _id(copy, "s0 ünï")})

@@ -86,3 +86,10 @@ def test_a_fault_of_ours_keeps_the_connection(api: Api) -> None:
 def _socket(reply: httpx.Response) -> Any:
     found: socket.socket = reply.extensions["network_stream"].get_extra_info("socket")
     return found.getsockname()
+
+
+def test_a_session_whose_workspace_was_deleted_can_be_deleted(api: Api) -> None:
+    session = api.session()
+    reply = api.http.delete(f"/v1/workspaces/{session.id.replace('-', '')}")
+    assert reply.status_code in (200, 204), reply.text
+    assert session.id not in [one["id"] for one in session.call("DELETE", "")["sessions"]]

@@ -27,6 +27,7 @@ from trialbook_gateway.tables import Format
 router = APIRouter(prefix="/v1", tags=["analysis"], route_class=StrictRoute)
 MAX_RUNS = 400
 MAX_MEASURES = 500
+MAX_NAMED = 64
 MAX_DEPTH = 4
 MAX_ROWS = 100_000
 TIMEOUT_S, MARGIN_S = 10.0, 2.0
@@ -37,7 +38,7 @@ SELECT m.run, m.name, arg_max(m.value, m.cursor) AS last FROM metrics m JOIN run
 WHERE m.attempt = r.attempt AND list_contains(?::VARCHAR[], m.run) GROUP BY ALL ORDER BY m.name
 """
 _decode = msgspec.json.Decoder(SqlResult).decode
-Text = Annotated[str, Field(min_length=1, max_length=300)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class RunsQuery(Dated):
@@ -45,13 +46,13 @@ class RunsQuery(Dated):
 
     run: Annotated[list[str], Field(min_length=1, max_length=MAX_RUNS, description="Run ids; may be repeated.")]
     measure: Annotated[
-        list[Text], Field(default_factory=list, max_length=MAX_MEASURES, description="Names; all without it.")
+        list[Text], Field(default_factory=list, max_length=MAX_NAMED, description="Names; all without it.")
     ]
     better: Annotated[
         list[Text],
         Field(
             default_factory=list,
-            max_length=MAX_MEASURES,
+            max_length=MAX_NAMED,
             description="`name:higher`, `name:lower`, `name:at_least:5` or `name:at_most:0.1`; may be repeated.",
         ),
     ]
@@ -75,7 +76,7 @@ async def compare_runs(request: Request, query: Annotated[RunsQuery, Query()]) -
     rows = await _rows(services, caller, query, ids)
     names = query.measure or list(dict.fromkeys(name for row in rows for name in row.values))
     if len(names) > MAX_MEASURES:
-        text = f"These runs have {len(names)} numbers; name at most {MAX_MEASURES} of them with 'measure'."
+        text = f"These runs have {len(names)} numbers; name some of them with 'measure'."
         raise Invalid("too_many_measures", text)
     compared = compare([directions.get(name, Measure(key=name, name=name)) for name in names], rows, baseline)
     wanted = tables.chosen(request, query.form)

@@ -96,19 +96,20 @@ class Sessions:
 
     async def delete(self, id_: str, meta: Metadata) -> None:
         """Close a session and end its runs; in place of the last one there is a new one at once. Raises 404."""
+        closing: list[tuple[AggregateId, Any]] = [(_room(id_), workspace.Delete())]
         for _ in range(MAX_TRIES):
             names = (await self._load()).state.names
             if id_ not in names:
                 raise not_found("Session", id_)
             last = len(names) == 1
-            orders: list[tuple[AggregateId, Any]] = [
-                (CATALOG, catalog.Remove(id=id_, last=last)), (_room(id_), workspace.Delete())
-            ]  # fmt: skip
+            orders = [(CATALOG, catalog.Remove(id=id_, last=last)), *closing]
             if last:
                 orders += _orders(self._services.ids.new(), FIRST, UNKEYED)
             try:
                 await self._carry_out(orders, meta)
-            except (Conflict, NotFound):  # others came or went meanwhile
+            except (Conflict, NotFound) as refusal:  # others came or went meanwhile
+                if refusal.code == "workspace_not_found":  # somebody deleted it as a workspace
+                    closing = []
                 await self._mirror.newest(CATALOG)
                 continue
             await self.end_runs(id_, meta)

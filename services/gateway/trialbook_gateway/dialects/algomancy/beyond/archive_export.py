@@ -82,6 +82,8 @@ class _Writer:
         self._datasets: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._loads_of: dict[str, str] = {}
+        self._others: dict[str, str] = {}
+        """Loads of datasets that were copied from other sessions -> the session."""
 
     async def write(self) -> None:
         """The whole archive; the manifest comes last."""
@@ -91,17 +93,20 @@ class _Writer:
             name = f"datasets/{number}.json"
             self._datasets[name] = key
             await self._dataset(name, stored)
-            if stored.content.load:
-                self._loads_of[name] = shown(stored.content.load.rpartition("/")[2])
+            origin, _, load = stored.content.load.partition("/")
+            if load:
+                self._loads_of[name] = shown(load)
+                if origin != workspace:  # the session is a copy of that one
+                    self._others[load] = origin
         scenarios = 0
         async for runs in listing.everything(self._room.services, self._room.caller):
             for run in runs:
                 scenarios += 1
                 await self._json(f"scenarios/{scenarios}.json", await self._scenario(run))
         loads = 0
-        async for load in self._loads():
+        async for record in self._loads():
             loads += 1
-            await self._json(f"loads/{loads}.json", load)
+            await self._json(f"loads/{loads}.json", record)
         manifest = form.Manifest(
             format=form.FORMAT, version=form.VERSION, display_name=self._room.name,
             exported_at=rfc3339(self._room.services.clock.now()), datasets=self._datasets, versions=self._versions,
@@ -160,6 +165,8 @@ class _Writer:
                 if run.params.get("source") == "files":
                     yield await room.parts.loads.record(room.caller.workspace, run.id)
             cursor = page.next_cursor
+        for other, origin in self._others.items():
+            yield await room.parts.loads.record(origin, other)
 
     async def _json(self, name: str, value: Any) -> None:
         content = msgspec.json.format(msgspec.json.encode(value), indent=1)

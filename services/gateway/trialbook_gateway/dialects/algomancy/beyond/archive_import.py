@@ -41,6 +41,7 @@ RUNNER = "archive"
 RESULT = "result.json"
 INLINE_BYTES = 32 * 1024
 MAX_EXECUTIONS = 100
+ARCHIVE = {media_type: {"schema": {"type": "string"}} for media_type in (form.MEDIA_TYPE, "application/octet-stream")}
 Orders = list[tuple[AggregateId, Any]]
 
 
@@ -49,7 +50,7 @@ Orders = list[tuple[AggregateId, Any]]
     status_code=201,
     response_model=schemas.SessionList,
     responses=described(400, 409, 422),
-    openapi_extra={"requestBody": {"required": True, "content": {form.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+    openapi_extra={"requestBody": {"required": True, "content": ARCHIVE}},
 )
 async def import_session(
     request: Request,

@@ -25,7 +25,7 @@ from trialbook_gateway.reading import seen_in
 router = APIRouter()
 HEADER = "last-event-id"
 STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "Events", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 }
 TOLD: dict[int | str, dict[str, Any]] = {204: {"description": "The end was told already"}}
 RESUME = {
