@@ -9,6 +9,7 @@ from typing import Any
 
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 MAX_CELL_CHARS = 32_767
+_SPECIAL = ("=", "+", "-", "@", "\t", "\r", "#")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -27,7 +28,9 @@ def workbook(sheets: Mapping[str, Iterable[Sequence[Any]]]) -> bytes:
 
 
 def text_cell(sheet: Any, text: str) -> Any:
-    """A cell of a write-only sheet whose text is no formula, however it begins; what XML has not becomes U+FFFD."""
+    """A text for a row of a write-only sheet that is no formula, however it begins; what XML has not becomes U+FFFD."""
+    if not text.startswith(_SPECIAL):
+        return NOT_IN_XML.sub("\ufffd", text)
     from openpyxl.cell import WriteOnlyCell
 
     cell = WriteOnlyCell(sheet, NOT_IN_XML.sub("\ufffd", text))
