@@ -103,3 +103,10 @@ def test_a_repeated_request_creates_no_second_sweep(session: Session) -> None:
     assert session.call("POST", "/sweeps", 201, json=order, headers=headers) == made
     session.detail("POST", "/sweeps", 409, json=body(points=[{}]), headers=headers)
     assert sum(one["tag"].startswith("sweep") for one in session.call("GET", "/scenarios")) == 2
+
+
+def test_parameters_of_all_points_together_have_a_size(session: Session) -> None:
+    order = body(algo_name="Parameter Matrix", algo_params={"string_param": "x" * 200_000})
+    text = "The parameters of all points together are too large."
+    assert session.detail("POST", "/sweeps", 413, json={**order, "points": [{}] * 30}) == text
+    session.call("POST", "/sweeps", 201, json={**order, "points": [{}] * 2})

@@ -16,7 +16,7 @@ from trialbook.domain.names import NameState
 from trialbook.domain.run import RunSpec, commands
 from trialbook.domain.run.state import TERMINAL
 from trialbook.envelope import AggregateId
-from trialbook.errors import Conflict
+from trialbook.errors import Conflict, TooLarge
 from trialbook.ids import derived_id
 from trialbook_gateway.dialects.algomancy import listing, shape
 from trialbook_gateway.dialects.algomancy.beyond import schemas
@@ -36,6 +36,8 @@ router = APIRouter()
 SWEEPS = ROOM + "/sweeps"
 ONE = SWEEPS + "/{sweep_id}"
 LABEL = "sweep"
+MAX_PARAMS = 16
+"""Parameters of all points together, in multiples of what one scenario may have."""
 ROUTE = "algomancy.sweeps.create"
 MAX_POINTS = 250
 """As many as fit into one append, so that all scenarios are created or none."""
@@ -134,7 +136,8 @@ async def _specs(room: Room, sweep: str, body: schemas.SweepCreate) -> list[RunS
     if len(points) > MAX_POINTS:
         raise bad_value(f"A sweep has at most {MAX_POINTS} scenarios.")
     await check_scenarios(room, len(points))
-    found = []
+    found: list[RunSpec] = []
+    left = MAX_PARAMS * room.services.settings.max_params_bytes
     for number, (values, data_values) in enumerate(points, 1):
         tag = f"{body.tag_prefix} {number:0{len(str(len(points)))}d}"
         owner: NameState = (await room.services.handler.load(name_aggregate(workspace, SCOPE, tag))).state
@@ -144,6 +147,9 @@ async def _specs(room: Room, sweep: str, body: schemas.SweepCreate) -> list[RunS
             spec = parts.scenarios.spec(tag, stored, body.algo_name, values, data_values)
         except ParameterError as error:
             raise bad_value(f"Point {number}: {error}") from None
+        left -= len(spec.extra["parameters"]) + len(tag)
+        if left < 0:
+            raise TooLarge("params_too_large", "The parameters of all points together are too large.")
         found.append(msgspec.structs.replace(spec, labels={**spec.labels, LABEL: sweep}))
     return found
 
