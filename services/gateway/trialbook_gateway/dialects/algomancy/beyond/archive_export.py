@@ -8,18 +8,20 @@ import tempfile
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
+from trialbook.domain.run.state import TERMINAL
 from trialbook.queries import PAGE_LIMIT, RunList
 from trialbook.times import rfc3339
 from trialbook_gateway.dialects.algomancy import listing, shape
 from trialbook_gateway.dialects.algomancy.beyond import archive_form as form
+from trialbook_gateway.dialects.algomancy.beyond.exports import written_as
 from trialbook_gateway.dialects.algomancy.datasets import Content, Stored
 from trialbook_gateway.dialects.algomancy.executions import executions
 from trialbook_gateway.dialects.algomancy.ids import shown
@@ -44,6 +46,7 @@ class _Spec(Protocol):
 
 class _LoadRun(msgspec.Struct):
     id: str
+    status: str
     params: dict[str, Any]
 
 
@@ -55,8 +58,12 @@ class _LoadPage(msgspec.Struct):
 _loads = msgspec.json.Decoder(_LoadPage).decode
 
 
-@router.get(ROOM + "/archive", response_class=Response, responses={**described(), **ARCHIVES})
-async def export_session(request: Request, session_id: str) -> Response:
+@router.get(ROOM + "/archive", response_class=Response, responses={**described(400), **ARCHIVES})
+async def export_session(
+    request: Request,
+    session_id: str,
+    csv: Annotated[bool, Query(description="Also the tables of every dataset as csv.")] = False,
+) -> Response:
     """Everything in the session as one ZIP, which ``POST /sessions/import`` reads. What is queued or processed is told
     as it is now.
     """
@@ -65,7 +72,7 @@ async def export_session(request: Request, session_id: str) -> Response:
     try:
         path = folder / "session.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-            await _Writer(room, archive).write()
+            await _Writer(room, archive, csv=csv).write()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -75,8 +82,8 @@ async def export_session(request: Request, session_id: str) -> Response:
 
 
 class _Writer:
-    def __init__(self, room: Room, archive: zipfile.ZipFile) -> None:
-        self._room, self._archive = room, archive
+    def __init__(self, room: Room, archive: zipfile.ZipFile, *, csv: bool) -> None:
+        self._room, self._archive, self._csv = room, archive, csv
         self._files: dict[tuple[str, str], str] = {}
         """(tables, identity) -> file: one per version that is in use."""
         self._datasets: dict[str, str] = {}
@@ -93,6 +100,9 @@ class _Writer:
             name = f"datasets/{number}.json"
             self._datasets[name] = key
             await self._dataset(name, stored)
+            if self._csv:
+                written = await written_as(self._room, stored.content.sha256, "csv", None)
+                await self._copy(f"datasets/{number}.csv.zip", self._room.services.blobs.get(written.sha256))
             origin, _, load = stored.content.load.partition("/")
             if load:
                 self._loads_of[name] = shown(load)
@@ -118,6 +128,9 @@ class _Writer:
         metadata = stored.content.metadata
         self._files[stored.content.sha256, metadata.id] = name
         _, pieces = await self._room.parts.datasets.document(stored)
+        await self._copy(name, pieces)
+
+    async def _copy(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         with self._archive.open(name, "w", force_zip64=True) as file:
             async for piece in pieces:
                 await asyncio.to_thread(file.write, piece)
@@ -162,7 +175,7 @@ class _Writer:
             answer = await room.services.ask.ask(room.caller.workspace, query, room.services.settings.ask_timeout_s)
             page = _loads(answer.result or b"{}")
             for run in page.items:
-                if run.params.get("source") == "files":
+                if run.params.get("source") == "files" and run.status in TERMINAL:
                     yield await room.parts.loads.record(room.caller.workspace, run.id)
             cursor = page.next_cursor
         for other, origin in self._others.items():

@@ -1,6 +1,7 @@
 """The form of a session's archive: a ZIP of JSON files.
 
 ``manifest.json``            format, display name, counts
+``datasets/<n>.csv.zip``     its tables as csv, when asked for; nobody reads them back
 ``datasets/<n>.json``        a dataset as clients read it; ``versions/<n>.json``: one that only scenarios still use
 ``scenarios/<n>.json``       a scenario with the file that it works on and all its executions
 ``loads/<n>.json``           a load with all its messages

@@ -131,7 +131,7 @@ class _Importer:
             run = self._room.caller.aggregate("run", id_)
             ticket = self._room.services.ids.new()
             orders: Orders = [(run, commands.Create(spec=spec, start=True, ticket=ticket)), (run, _claimed(ticket))]
-            if load.status == "failed":
+            if load.status != "completed":
                 error = {"code": "unreadable_data", "detail": load.error or ""}
                 orders.append((run, commands.Fail(attempt=1, error=error, retryable=False)))
             else:

@@ -34,7 +34,9 @@ MEDIA_TYPES = (
 FILES = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES}
 
 
-class _Written(msgspec.Struct):
+class Written(msgspec.Struct):
+    """A stored file; ``size`` in bytes."""
+
     sha256: str
     size: int
     media_type: str
@@ -63,14 +65,17 @@ async def export_data(
     stored = await room.parts.datasets.find(room.caller.workspace, data_key)
     if table is not None and table not in stored.content.metadata.tables:
         raise not_found("Table", table)
-    written = await _written(room, stored.content.sha256, form, table)
+    written = await written_as(room, stored.content.sha256, form, table)
     name = quote(f"{data_key if table is None else table}.{written.extension}", safe="")
     headers = {"Content-Length": str(written.size), "Content-Disposition": f"attachment; filename*=utf-8''{name}"}
     return StreamingResponse(room.services.blobs.get(written.sha256), 200, headers, written.media_type)
 
 
-async def _written(room: Room, sha256: str, form: Form, table: str | None) -> _Written:
-    """Raises 400 for what the form cannot hold, 500, ``TimedOut``."""
+async def written_as(room: Room, sha256: str, form: Form, table: str | None) -> Written:
+    """Tables as a stored file, written now unless they were before.
+
+    Raises 400 for what the form cannot hold, 500, ``TimedOut``.
+    """
     params = {"source": EXPORT, "form": form, "table": table}
     spec = RunSpec(
         workload=LOAD, params=params, inputs={"tables": sha256}, title=f"Export {form}", dialect=DIALECT,
@@ -80,7 +85,7 @@ async def _written(room: Room, sha256: str, form: Form, table: str | None) -> _W
         id_ = derived_id("algomancy-export", room.caller.workspace, sha256, form, repr(table), str(number))
         view = await _ended(room, spec, id_)
         if view.status == "completed":
-            return msgspec.convert(view.result, _Written)
+            return msgspec.convert(view.result, Written)
         if (view.error or {}).get("code") == "unreadable_data":
             raise bad_value(str((view.error or {}).get("detail", "")))
     raise HttpRefusal(500, "export_failed", INTERNAL)
