@@ -124,9 +124,9 @@ class Api:
 
 
 async def ledger(stack: Stack) -> dict[str, list[tuple[int, Any, str]]]:
-    """Every run's facts straight from the stream: id -> (sequence, fact, time)."""
+    """Every run's facts straight from the stream: id -> (sequence, fact, time); of the workspace that the load is in."""
     runs: dict[str, list[tuple[int, Any, str]]] = {}
-    async for batch in read_stream(stack.nats_url, "FACTS", [subjects.facts_of(kind="run")], 0):
+    async for batch in read_stream(stack.nats_url, "FACTS", [subjects.facts_of("main", "run")], 0):
         for message in batch:
             event = decode_event(message.data)
             run = subjects.aggregate_of(event).id
