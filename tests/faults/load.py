@@ -124,7 +124,7 @@ class Api:
 
 
 async def ledger(stack: Stack) -> dict[str, list[tuple[int, Any, str]]]:
-    """Every run's facts straight from the stream: id -> (sequence, fact, time); of the workspace that the load is in."""
+    """Facts of every run of the workspace under load, straight from the stream: id -> (sequence, fact, time)."""
     runs: dict[str, list[tuple[int, Any, str]]] = {}
     async for batch in read_stream(stack.nats_url, "FACTS", [subjects.facts_of("main", "run")], 0):
         for message in batch:
