@@ -62,6 +62,26 @@ async def test_segments_are_part_of_the_proof(tmp_path: Path) -> None:
         await running.http.aclose()
 
 
+async def test_a_verdict_that_the_server_lost_is_seen_although_its_segment_has_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with Stack(data) as stack:
+        running = Running(stack, tmp_path)
+        code, text = await running.cli("seal", "--before", str(await _fill(running)))
+        assert code == 0, text
+        await running.http.aclose()
+    (block,) = (data / "nats").rglob("FACTS/msgs/*.blk")
+    written = bytearray(block.read_bytes())
+    written[written.index(b'"type":"run.completed') + 10] ^= 1
+    block.write_bytes(written)
+    async with Stack(data) as stack:
+        running = Running(stack, tmp_path)
+        state = await _state(running.http)
+        assert state["state"] == "damaged"
+        assert [one["kind"] for one in state["findings"]] == ["lost"], state
+        assert (await running.http.get("/v1/runs")).json()["code"] == "ledger_damaged"
+        await running.http.aclose()
+
+
 def _edit(segment: Path) -> None:
     """Change what a run was given, as somebody with a text editor would."""
     text = gzip.decompress(segment.read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from trialbook.ledger.segments import Damaged
 from trialbook.log.api import call
 from trialbook.log.bulk import read_stream
 from trialbook.log.checkpoints import read_notes
-from trialbook.log.purged import Boundary, boundary
+from trialbook.log.purged import Boundary, boundary, purged_names
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS
 from trialbook_projector.ledger.chain import kept
@@ -77,8 +78,9 @@ async def verify(nc: Client, task: Task, progress: Progress) -> Outcome:
         run = Verification(within, files.span, task.size, 0 if task.segments else known.sequence)
         run.findings.extend(read.findings)
         run.findings.extend(await _shorter(nc, read.checkpoints))
-        run.findings.extend(await _facts(nc, task, known, run, progress))
-        run.findings.extend(await _left(nc, task, known, files))
+        staying = array("Q")
+        run.findings.extend(await _facts(nc, task, known, run, progress, staying))
+        run.findings.extend(await _left(nc, task, known, files, staying))
         verdict = await asyncio.to_thread(run.finish)
         levels = await asyncio.to_thread(_levels_follow, files, bytes(run.tree.blocks or b""))
         copy = _copy(task, read.checkpoints, files) if levels else []
@@ -97,14 +99,19 @@ async def verify(nc: Client, task: Task, progress: Progress) -> Outcome:
         files.close()
 
 
-async def _facts(nc: Client, task: Task, known: Boundary, run: Verification, progress: Progress) -> list[Finding]:
-    """Take every fact, sealed or not; what cannot be read."""
+async def _facts(
+    nc: Client, task: Task, known: Boundary, run: Verification, progress: Progress, staying: array[int] | None = None
+) -> list[Finding]:
+    """Take every fact, sealed or not; what cannot be read. ``staying``: gets the sealed ones that no purge removes."""
+    gone = frozenset(purged_names("run"))
     found: list[Finding] = []
     try:
         if task.segments and known.sequence:
             storage = open_storage(task.segments, task.environment)
             async for batch in read_sealed(storage, known, 0, task.size):
                 await _take(run, batch, progress)
+                if staying is not None:
+                    staying.extend(m.sequence for m in batch if not _purgeable(m.subject, gone))
     except (Damaged, NotFound) as error:
         found.append(Finding(kind="unreadable", sequence=run.facts + 1, until=known.sequence, detail=str(error)))
         return found
@@ -118,16 +125,33 @@ async def _take(run: Verification, batch: Sequence[Message], progress: Progress)
     progress(run.facts)
 
 
-async def _left(nc: Client, task: Task, known: Boundary, files: TileFiles) -> list[Finding]:
-    """Facts before the boundary that were left in the stream when the others were purged."""
+def _purgeable(subject: str, gone: frozenset[str]) -> bool:
+    _, _, kind, _, name, *_ = subject.split(".")
+    return kind == "run" and name in gone
+
+
+async def _left(nc: Client, task: Task, known: Boundary, files: TileFiles, staying: array[int]) -> list[Finding]:
+    """Facts before the boundary that were left in the stream: those that are not as sealed, and those that are gone.
+
+    Commands are decided upon these alone, so a lost one is damage although its segment has it.
+    """
     found: list[Finding] = []
+    place = 0
     if not known.sequence:
         return found
     async for batch in read_facts(nc, task.url, 0, min(known.sequence, task.size)):
         for m in batch:
+            while place < len(staying) and staying[place] < m.sequence:
+                found.append(_gone(staying[place]))
+                place += 1
+            place += place < len(staying) and staying[place] == m.sequence
             if leaf_hash(m.sequence, m.subject, m.data) != files.span(m.sequence, m.sequence):
-                found.append(Finding(kind="changed", sequence=m.sequence, detail="in the stream"))  # noqa: PERF401 - async
-    return found
+                found.append(Finding(kind="changed", sequence=m.sequence, detail="in the stream"))
+    return [*found, *map(_gone, staying[place:])]
+
+
+def _gone(sequence: int) -> Finding:
+    return Finding(kind="lost", sequence=sequence, detail="in the stream; its segment has it")
 
 
 async def _holds(
