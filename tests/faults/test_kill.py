@@ -69,7 +69,7 @@ async def everything_finished(api: Api) -> None:
 
 
 async def test_kill_9_of_each_service(tmp_path: Path) -> None:
-    await campaign(tmp_path / "data", ["runner-1", "gateway", "projector", "nats", "runner-2"], outage_s=5.0)
+    await campaign(tmp_path / "data", ["runner-1", "gateway", "projector", "nats", "runner-2"], outage_s=8.0)
 
 
 @pytest.mark.slow
