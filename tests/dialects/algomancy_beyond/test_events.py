@@ -91,7 +91,8 @@ def test_a_session_is_followed_from_now_and_resumed(session: Session, http: http
         again.append(event)
         if (event.data["tag"], event.data["status"]) == ("later", "complete"):
             break
-    assert statuses(again, "later") == ["processing", "complete"]
+    # Its turn in the session's queue is a second fact of a queued scenario; who comes back hears of it.
+    assert [s for s in statuses(again, "later") if s != "queued"] == ["processing", "complete"]
 
 
 def test_only_scenarios_of_the_session_are_told(api: Api, session: Session, http: httpx.Client) -> None:
