@@ -62,7 +62,11 @@ class Caller(msgspec.Struct, frozen=True):
 
     def taking_over(self, loaded: Loaded[Any]) -> Caller:
         """The caller, who creates something that repeats what a loaded aggregate holds: it stays its data subject's."""
-        return msgspec.structs.replace(self, datakey=loaded.datakey) if loaded.datakey else self
+        return self.keeping(loaded.datakey)
+
+    def keeping(self, datakey: str) -> Caller:
+        """The caller, whose creations belong to this data subject; without one as it is."""
+        return msgspec.structs.replace(self, datakey=datakey) if datakey else self
 
     def aggregate(self, kind: str, id_: str) -> AggregateId:
         """An aggregate in the caller's workspace."""
@@ -144,10 +148,17 @@ class Services:
         caller = self.anywhere(request, workspace)
         caller.principal.may_use(workspace)
         await self.workspaces.require(workspace, deleted=deleted)
-        if request.scope.get("method") in CREATING and HEADER in request.headers:
-            key = await self.data_subjects.key_for(request.headers, workspace, caller.meta)
-            return msgspec.structs.replace(caller, datakey=key)
-        return caller
+        return await self.for_data_subject(request, caller)
+
+    async def for_data_subject(self, request: HTTPConnection, caller: Caller) -> Caller:
+        """The caller, whose creations hold personal data of the data subject that the request names, if it names one.
+
+        Raises ``Conflict`` (code ``data_subject_erased``), ``Invalid``, ``Unavailable`` without a master key.
+        """
+        if request.scope.get("method") not in CREATING or HEADER not in request.headers:
+            return caller
+        key = await self.data_subjects.key_for(request.headers, caller.workspace, caller.meta)
+        return msgspec.structs.replace(caller, datakey=key)
 
     def anywhere(self, request: HTTPConnection, workspace: str = "_") -> Caller:
         """The caller of a route that belongs to no workspace."""

@@ -52,6 +52,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     key: str
     content: Content
+    datakey: str = ""
+    """Of the data subject whose data it is."""
 
 
 class Datasets:
@@ -104,7 +106,7 @@ class Datasets:
             shown(new_id), key, DataClassification.DERIVED_DATA, before.creation_datetime, before.tables
         )
         content = msgspec.structs.replace(source.content, metadata=metadata)
-        await self.put(caller, key, content, new_id=new_id, only_new=True)
+        await self.put(caller.keeping(source.datakey), key, content, new_id=new_id, only_new=True)
 
     async def delete(self, caller: Caller, key: str) -> None:
         """Raises 404, and 409 while a scenario uses it."""
@@ -157,13 +159,16 @@ class Datasets:
         return any(version.metadata.get("load") == load for version in state.versions)
 
     async def _stored(self, session: str, id_: str, key: str) -> Stored | None:
-        state: versioned.State = (await self._mirror.get(AggregateId(session, "dataset", id_))).state
+        loaded: Loaded[versioned.State] = await self._mirror.get(AggregateId(session, "dataset", id_))
+        state = loaded.state
         if not state.versions or state.deleted:
             return None
         version = state.versions[-1]
+        if not version.metadata:  # sealed under a key that was erased: there is nothing to show any more
+            return None
         file = version.files[TABLES]
         content = msgspec.convert({**version.metadata, "sha256": file.sha256, "size": file.size}, Content)
-        return Stored(id=id_, key=key, content=content)
+        return Stored(id=id_, key=key, content=content, datakey=loaded.datakey)
 
     async def _in_use(self, caller: Caller, id_: str) -> bool:
         query = RunList(

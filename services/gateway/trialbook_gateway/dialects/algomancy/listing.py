@@ -88,7 +88,7 @@ async def page(
             limit = max(1, limit // 4)
             continue
         found = _decode(answer.result or b"{}")
-        return found.items, found.next_cursor
+        return [run for run in found.items if run.known], found.next_cursor
 
 
 async def everything(services: Services, caller: Caller) -> AsyncIterator[list[Run]]:

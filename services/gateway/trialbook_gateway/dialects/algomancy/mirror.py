@@ -33,7 +33,7 @@ class Mirror:
 
     async def start(self) -> None:
         """Begin to follow, and wait for what is there already."""
-        filters = [subjects.facts_of(kind=kind) for kind in ("catalog", "dataset")]
+        filters = [subjects.facts_of(kind=kind) for kind in ("catalog", "dataset", "datasubject")]
         self._follower = Follower(self._services.nc, FACTS, filters, self._apply)
         await self._follower.start(CATCH_UP_S)
         self._ready.set()
@@ -77,11 +77,22 @@ class Mirror:
         if known is None or loaded.sequence > known.sequence:
             self._known[aggregate] = loaded
 
+    def _forget(self, aggregate: AggregateId) -> None:
+        """A sealed dataset is opened by the ledger when it is asked for; of an erased person nothing is remembered."""
+        if aggregate.kind != "datasubject":
+            self._known.pop(aggregate, None)
+            return
+        for known in [a for a, loaded in self._known.items() if loaded.datakey == aggregate.id]:
+            del self._known[known]
+
     def _apply(self, message: Message) -> None:
         event = decode_event(message.data)
         aggregate = subjects.aggregate_of(event)
         known = self._known.get(aggregate)
         if known is not None and message.sequence <= known.sequence:
+            return
+        if event.datakey or aggregate.kind == "datasubject":
+            self._forget(aggregate)
             return
         try:
             fact = fact_of(event)

@@ -50,4 +50,5 @@ async def room_of(connection: HTTPConnection, session: str) -> Room:
     principal = services.anywhere(connection).principal
     id_, name = await parts.sessions.find(principal, session)
     await parts.beginning.ready(id_, parts.settings.initial_wait_s)
-    return Room(services=services, parts=parts, caller=services.anywhere(connection, id_), name=name)
+    caller = await services.for_data_subject(connection, services.anywhere(connection, id_))
+    return Room(services=services, parts=parts, caller=caller, name=name)

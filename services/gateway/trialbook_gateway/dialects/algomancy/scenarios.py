@@ -59,7 +59,7 @@ class Scenarios:
             if taken.owner and taken.owner != asked.id:
                 raise conflict(IN_USE.format(tag)) from None
             raise bad_value(str(error)) from None
-        return await self._append(caller, spec, asked)
+        return await self._append(caller.keeping(stored.datakey), spec, asked)
 
     async def create_auto(self, caller: Caller, key: str) -> None:
         """The scenario that a new dataset gets, unless it has it already."""
@@ -70,7 +70,7 @@ class Scenarios:
         spec = self.spec(AUTO.format(key), stored, default, dict(self._profile.default_parameters), None)
         asked = Idempotency(id=self._services.ids.new(), command_id="", digest="")
         try:
-            await self._append(caller, spec, asked)
+            await self._append(caller.keeping(stored.datakey), spec, asked)
         except Conflict as refusal:
             if refusal.code != "tag_taken":
                 raise

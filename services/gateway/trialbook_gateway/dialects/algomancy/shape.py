@@ -22,13 +22,16 @@ Document = dict[str, Any]
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario's run carries for this API. ``dataset_id`` is the identity that clients see."""
+    """What a scenario's run carries for this API. ``dataset_id`` is the identity that clients see.
 
-    dataset_id: str
-    dataset_key: str
-    algorithm: str
-    parameters: str
-    data_parameters: dict[str, Any]
+    All is empty when the run is that of a data subject who was erased.
+    """
+
+    dataset_id: str = ""
+    dataset_key: str = ""
+    algorithm: str = ""
+    parameters: str = ""
+    data_parameters: dict[str, Any] = {}
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -67,6 +70,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return None if name is None else self.artifacts[name].sha256
 
     @property
+    def known(self) -> bool:
+        """Whether it was not erased."""
+        return bool(self.extra.algorithm)
+
+    @property
     def available(self) -> bool:
         """Whether there is a result of the algorithm."""
         return self.status == "completed"
@@ -82,9 +90,12 @@ _run = msgspec.json.Decoder(Run).decode
 
 
 def decode_run(view: bytes) -> Run | None:
-    """A scenario's run from the JSON of a view; None for runs that are no scenarios of this API."""
+    """A scenario's run from the JSON of a view; None for runs that are no scenarios of this API, or erased ones."""
     head = _head(view)
-    return _run(view) if head.workload == head.dialect == SCENARIO else None
+    if not head.workload == head.dialect == SCENARIO:
+        return None
+    run = _run(view)
+    return run if run.known else None
 
 
 def run_of(session: str, id_: str, state: RunState, sequence: int) -> Run:

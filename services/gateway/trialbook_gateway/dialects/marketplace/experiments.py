@@ -52,7 +52,13 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return self.signal_sequence if self.finished else 0
 
 
+class _Named(msgspec.Struct, frozen=True):
+    name: str | None
+    dialect: str
+
+
 _decode = msgspec.json.Decoder(Experiment).decode
+_named = msgspec.json.Decoder(_Named).decode
 
 
 async def owner_of(services: Services, workspace: str, name: str) -> tuple[str, int]:
@@ -71,8 +77,11 @@ async def read(services: Services, workspace: str, run: str, at_least: int) -> E
         answer = await services.ask.ask(workspace, RunGet(id=run, at_least=known), services.settings.ask_timeout_s)
     except NotFound:
         return None
-    found = _decode(answer.result or b"null")
-    return found if found.dialect == DIALECT else None
+    view = answer.result or b"null"
+    named = _named(view)
+    if named.dialect != DIALECT or named.name is None:  # an erased one has no name any more
+        return None
+    return _decode(view)
 
 
 async def look_up(services: Services, caller: Caller, name: str) -> Experiment | None:

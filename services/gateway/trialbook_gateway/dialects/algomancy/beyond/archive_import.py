@@ -68,7 +68,7 @@ async def import_session(
         try:
             name = checked(display_name or reader.manifest.display_name)
             await parts.sessions.check_free(name, asked)
-            inside = services.anywhere(request, asked.id)
+            inside = await services.for_data_subject(request, services.anywhere(request, asked.id))
             await _Importer(Room(services=services, parts=parts, caller=inside, name=name), reader).read()
             await parts.sessions.create(name, caller.meta, asked)
         finally:

@@ -58,6 +58,8 @@ async def create_sweep(request: Request, session_id: str, body: schemas.SweepCre
         request, caller.workspace, caller.principal.actor, ROUTE, body.model_dump(), room.services.ids.new()
     )
     if not await _repeated(room, asked):
+        stored = await room.parts.datasets.find(caller.workspace, body.dataset_key)
+        room = msgspec.structs.replace(room, caller=caller.keeping(stored.datakey))
         await _create(room, asked, await _specs(room, asked.id, body), start=body.run)
     return reply(await _shown(room, asked.id), 201)
 

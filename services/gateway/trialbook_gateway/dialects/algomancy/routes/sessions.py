@@ -67,7 +67,9 @@ async def copy_session(request: Request, session_id: str, body: schemas.SessionC
     given = {"from": room.caller.workspace, "name": body.new_display_name}
     parts, caller, asked = administer(request, "copy", given, create=True)
     await parts.sessions.check_free(body.new_display_name, asked)
-    await parts.datasets.copy(room.caller.workspace, services_of(request).anywhere(request, asked.id))
+    services = services_of(request)
+    inside = await services.for_data_subject(request, services.anywhere(request, asked.id))
+    await parts.datasets.copy(room.caller.workspace, inside)
     await parts.sessions.create(body.new_display_name, caller.meta, asked)
     return reply(await listed(parts, caller), 201)
 
