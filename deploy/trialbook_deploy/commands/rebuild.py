@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from trialbook_deploy.commands.options import AsJson, DataDir, NatsUrl, teach
 
-if TYPE_CHECKING:
-    from nats.aio.client import Client
-
-REBUILD_SECONDS = 6 * 3600.0
 HELP = """Build the projector's tables anew from the ledger, compare them with the live ones, and swap.
 
 The service goes on meanwhile. Every table is compared by its rows and a hash over them; a difference means that the
@@ -59,11 +55,16 @@ def rebuild(
 
 
 async def _rebuild(nats_url: str, order: dict[str, Any], as_json: bool) -> int:
+    import msgspec
+
+    from trialbook import subjects
     from trialbook.log.nats import connect
+    from trialbook_deploy.commands.asking import control
 
     nc = await connect(nats_url, name="trialbook-rebuild", wait_s=3.0)
     try:
-        report = await _ask(nc, order)
+        found = await control(nc, subjects.REBUILD, order, "The projector is at work ...")
+        report: dict[str, Any] = msgspec.json.decode(found)
     finally:
         await nc.close()
     if as_json:
@@ -73,32 +74,6 @@ async def _rebuild(nats_url: str, order: dict[str, Any], as_json: bool) -> int:
     else:
         _write(report)
     return 0 if report["identical"] else DIFFERENT
-
-
-async def _ask(nc: Client, order: dict[str, Any]) -> dict[str, Any]:
-    """Order the rebuild and wait for its report. Raises what the projector refuses."""
-    import msgspec
-    import nats.errors
-
-    from trialbook import subjects
-    from trialbook.errors import TimedOut, Unavailable, refusal
-    from trialbook.queries import Answer
-    from trialbook_deploy.commands.show import console
-
-    subject = subjects.ask("_", subjects.REBUILD)
-    try:
-        with console(err=True).status("The projector is at work ..."):
-            reply = await nc.request(subject, msgspec.json.encode(order), timeout=REBUILD_SECONDS)
-    except nats.errors.NoRespondersError:
-        raise Unavailable("no_projector", "No projector answers; is `trialbook up` running?") from None
-    except nats.errors.TimeoutError:
-        raise TimedOut("rebuild_too_long", f"No report after {REBUILD_SECONDS / 3600:.0f} hours.") from None
-    answer = msgspec.json.decode(reply.data, type=Answer)
-    if answer.error is not None:
-        error = answer.error
-        raise refusal(error["kind"], error["code"], error["detail"], error.get("extra"))
-    report: dict[str, Any] = msgspec.json.decode(answer.result or b"{}")
-    return report
 
 
 def _write(report: dict[str, Any]) -> None:
