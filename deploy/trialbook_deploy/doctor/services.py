@@ -37,7 +37,7 @@ async def gateway(url: str) -> Finding:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return fail("gateway", f"{url} does not answer: {str(error) or type(error).__name__}", remedy)
     if '"ledger":"unhealthy"' in reply.text.replace(" ", ""):
-        return fail("gateway", f"{url} refuses everything, because the ledger is damaged", "See the line on the ledger.")
+        return fail("gateway", f"{url} refuses everything: the ledger is damaged", "See the line on the ledger.")
     if reply.status_code != httpx.codes.OK:
         return fail("gateway", f"{url} is not ready ({reply.status_code}): {reply.text[:200]}", remedy)
     return ok("gateway", f"{url} is ready")
