@@ -118,7 +118,7 @@ async def test_a_projector_that_is_killed_while_it_seals_loses_nothing(installat
     stack, http = installation.stack, installation.http
     order = ("seal", "--before", "1000000", "--data-dir", str(stack.data_dir))
     before: dict[str, bytes] = {}
-    last = 0
+    last, sealing = 0, asyncio.create_task(asyncio.sleep(0, 0))
     for seconds in (0.0, 0.1, 0.5, 2.0):
         runs = [await living.submit(http, "noop") for _ in range(5)]
         for run in runs:
