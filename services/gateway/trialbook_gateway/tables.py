@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +20,6 @@ CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MEDIA_TYPES: dict[Format, str] = {"json": replies.JSON, "csv": CSV, "xlsx": XLSX, "parquet": PARQUET}
 OTHERS = (CSV, XLSX, PARQUET)
-_ARROW = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
 
 
 class Column(NamedTuple):
@@ -84,6 +81,10 @@ def _xlsx(table: Table) -> bytes:
 
 
 def _parquet(table: Table) -> bytes:
+    import pyarrow as pa  # late: few ask for it, and it is large
+    import pyarrow.parquet as pq
+
+    types = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
     arrays = []
     for at, column in enumerate(table.columns):
         cells = [row[at] for row in table.rows]
@@ -91,7 +92,7 @@ def _parquet(table: Table) -> bytes:
             cells = [None if value is None else float(value) for value in cells]
         elif column.kind == "text":
             cells = [None if value is None else _text(value) for value in cells]
-        arrays.append(pa.array(cells, _ARROW[column.kind]))
+        arrays.append(pa.array(cells, types[column.kind]))
     out = io.BytesIO()
     pq.write_table(
         pa.Table.from_arrays(arrays, names=[column.name for column in table.columns]), out, compression="zstd"

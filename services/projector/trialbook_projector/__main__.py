@@ -14,12 +14,13 @@ import sys
 import uvloop
 
 from trialbook.errors import Invalid, Refusal
-from trialbook_projector import once
+from trialbook_projector import once, without_pandas
 from trialbook_projector.settings import Settings, from_environment
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit code: 1 for a refusal, 2 when a rebuild is not identical."""
+    without_pandas.install()
     try:
         settings = from_environment(os.environ)
         logging.basicConfig(
