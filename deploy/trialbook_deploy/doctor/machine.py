@@ -23,7 +23,8 @@ EXTRA_USE = {
     "up": "the embedded nats-server",
     "llm": "language model providers",
     "finetune": "fine-tuning workloads",
-    "s3": "blobs in S3",
+    "s3": "exports and sealed facts in S3",
+    "algomancy": "scenarios: tables, spreadsheets, solvers",
 }
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+).*extra\s*==\s*['\"](?P<extra>[a-z0-9_-]+)['\"]")
 
