@@ -125,7 +125,7 @@ async def test_no_orphans_after_kill_9(ledger: Ledger, start_runner: Any, tmp_pa
     pid = runner.process.pid
     zygote = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
     os.kill(pid if victim == "runner" else zygote, signal.SIGKILL)
-    await gone([*pids, zygote], 2)
+    await gone([*pids, zygote], 3)
     if victim == "zygote":
         assert await asyncio.to_thread(runner.process.wait, 12) == 1
 

@@ -13,6 +13,8 @@ import signal
 from pathlib import Path
 
 EVERY_S = 2.0
+QUIET_PASSES = 10
+"""The kernel's list of children leaves some out while others end; and a dying parent hands its children on later."""
 KILL_PASSES, PAUSE_S = 200, 0.01
 """What cannot be killed in two seconds (a hung disk) must not hold up the others."""
 PROC = Path("/proc")
@@ -34,12 +36,15 @@ async def kill_children() -> None:
     """Kill this process's children, and theirs as they are adopted, until none is alive. For when it is to end anyway:
     the fork server was killed, and what its workloads had started is nobody's.
     """
-    left = KILL_PASSES
-    while supported() and left and (alive := {pid for pid in children() if state(pid) not in ("Z", "")}):
+    quiet = 0
+    for _ in range(KILL_PASSES if supported() else 0):
+        alive = {pid for pid in children() if state(pid) not in ("Z", "")}
         for pid in alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        left -= 1
+        quiet = 0 if alive else quiet + 1
+        if quiet == QUIET_PASSES:
+            return
         await asyncio.sleep(PAUSE_S)
 
 

@@ -44,7 +44,7 @@ async def test_everything_said_survives_the_gateway_and_the_projector(
 async def test_a_killed_runners_experiment_is_taken_over_with_the_same_result(
     market: Market, stack: Processes, name: str
 ) -> None:
-    order: dict[str, Any] = {"dataset": "mexican_33_99", "customer_policy": "random", "seed": 3}
+    order: dict[str, Any] = {"dataset": "mexican_100_300", "customer_policy": "random", "seed": 3}
     await market.done(f"{name}_clean", **order)
     await market.launch(name, **order)
     follower = asyncio.create_task(market.stream(name))
@@ -61,7 +61,7 @@ async def test_a_killed_runners_experiment_is_taken_over_with_the_same_result(
     rows = await market.pages(name, 1000)
     assert [message["log"] for message in messages[:-1]] == rows
     summary = next(entry for entry in await market.get("") if entry["schema_name"] == name)
-    assert (summary["logs_count"], summary["agents_count"]) == (len(rows), 132)
+    assert (summary["logs_count"], summary["agents_count"]) == (len(rows), 400)
     assert await market.get(f"{name}/analytics") == await market.get(f"{name}_clean/analytics")
     facts = (await market.http.get(f"/v1/runs/{run}/facts", params={"limit": 1000})).json()["items"]
     verdicts = [fact for fact in facts if fact["event"]["type"] in ("run.completed.v1", "run.failed.v1")]
