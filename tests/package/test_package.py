@@ -35,10 +35,10 @@ async def test_a_run_is_taken_away_and_checked_without_the_service(tmp_path: Pat
             )
             done = await client.runs.wait(run.id)
             assert done.status == "completed", done.error
-            facts = [fact async for fact in client.runs.iterate_facts(run.id)]
         took = cli("package", run.id, "-o", str(package), "--url", stack.url)
         assert took.returncode == 0, took.stderr
         async with httpx.AsyncClient(base_url=stack.url) as http:
+            facts = (await http.get(f"/v1/runs/{run.id}/facts?at_least={done.sequence}")).json()["items"]
             key = (await http.get("/v1/ledger")).json()["ledger"]["key"]
             bundle = (await http.get(f"/v1/runs/{run.id}/provenance?artifact=out/copy.txt")).text
             assert json.loads(bundle.splitlines()[0])["payloadType"] == "application/vnd.in-toto+json"
