@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
 from trialbook.clock import Clock
 from trialbook.errors import Refusal
 from trialbook.times import rfc3339
-from trialbook_gateway.problems import headers_of, status_of
+from trialbook_gateway.problems import HttpRefusal, headers_of, status_of
 
 JSON = "application/json"
 
@@ -29,3 +31,21 @@ def combined(scope: Scope, refusal: Refusal, clock: Clock) -> Response:  # noqa:
         "timestamp": rfc3339(clock.now()),
     }
     return Response(msgspec.json.encode(body), status_of(refusal), headers_of(refusal), JSON)
+
+
+def install_plain(app: FastAPI) -> None:
+    """Refusals and the framework's own errors in the plain shape."""
+
+    async def on_refusal(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        return plain(request.scope, error)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Refusal):  # of the limits, met while the framework read the body
+            return plain(request.scope, error.__cause__)
+        refusal = HttpRefusal(error.status_code, "http", str(error.detail), dict(error.headers or {}))
+        return plain(request.scope, refusal)
+
+    app.add_exception_handler(Refusal, on_refusal)
+    app.add_exception_handler(HTTPException, on_http)

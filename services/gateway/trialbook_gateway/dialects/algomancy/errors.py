@@ -9,12 +9,10 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trialbook.errors import Refusal
-from trialbook_gateway.dialects.shapes import JSON, plain
+from trialbook_gateway.dialects.shapes import JSON, install_plain, plain
 from trialbook_gateway.problems import HttpRefusal, internal
 
 log = logging.getLogger(__name__)
@@ -72,17 +70,6 @@ def _encodable(faults: list[dict[str, Any]]) -> bytes:
 def install(app: FastAPI) -> None:
     """Give every failure of the app its documented shape."""
 
-    async def on_refusal(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refusal)
-        return plain(request.scope, error)
-
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if isinstance(error.__cause__, Refusal):  # of the limits, met while the framework read the body
-            return plain(request.scope, error.__cause__)
-        refusal = HttpRefusal(error.status_code, "http", str(error.detail), dict(error.headers or {}))
-        return plain(request.scope, refusal)
-
     async def on_validation(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults: list[Any] = list(error.errors())[:MAX_FAULTS]
@@ -95,7 +82,6 @@ def install(app: FastAPI) -> None:
             found = HttpRefusal(500, found.code, INTERNAL)
         return plain(request.scope, found)
 
-    app.add_exception_handler(Refusal, on_refusal)
-    app.add_exception_handler(HTTPException, on_http)
+    install_plain(app)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(Exception, on_error)
