@@ -30,7 +30,7 @@ from trialbook.domain import names
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.handle import Handler, fresh
 from trialbook.ids import UUIDv7Source
-from trialbook.log.connect import connect
+from trialbook.log.connect import connect, settled
 from trialbook.log.nats import NatsEventLog
 from trialbook_deploy.nats_users import Users, reload
 from trialbook_deploy.stack import Stack
@@ -58,7 +58,7 @@ class Appending:
             heard.put_nowait(perf_counter())
 
         subscription = await listener.subscribe(subjects.tap(subjects.facts_of(WORKSPACE, "name")), cb=hear)
-        await listener.flush()
+        await settled(listener)
         taken = []
         for _ in range(count):
             id_ = self._ids.new()

@@ -19,6 +19,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NoAnswer
 
+from trialbook.log.connect import settled
 from trialbook_deploy import nats as embedded
 from trialbook_deploy.errors import DeployError
 
@@ -100,7 +101,7 @@ async def test_a_stranger_hears_the_taps(server: embedded.NatsServer) -> None:
         connected(f"nats://127.0.0.1:{server.port}") as (stranger, complaints),
     ):
         taps = await stranger.subscribe("tap.fact.>")
-        await stranger.flush()
+        await settled(stranger)
         await services.publish("tap.fact.w.run.1.created", b"news")
         assert (await taps.next_msg(timeout=2)).data == b"news"
         assert complaints == []
@@ -110,7 +111,7 @@ async def test_a_stranger_hears_the_taps(server: embedded.NatsServer) -> None:
 async def test_a_stranger_hears_nothing_else(server: embedded.NatsServer, subject: str) -> None:
     async with connected(f"nats://127.0.0.1:{server.port}") as (stranger, complaints):
         await stranger.subscribe(subject)
-        await stranger.flush()
+        await settled(stranger)
         await asyncio.sleep(0.05)
         assert any("permissions violation" in text.lower() for text in complaints)
 
@@ -124,9 +125,9 @@ async def test_a_stranger_can_say_nothing(server: embedded.NatsServer, subject: 
         connected(f"nats://127.0.0.1:{server.port}") as (stranger, complaints),
     ):
         heard = await services.subscribe("*" if subject == "a" else f"{subject.split('.', maxsplit=1)[0]}.>")
-        await services.flush()
+        await settled(services)
         await stranger.publish(subject, b"{}", reply="tap.answer")
-        await stranger.flush()
+        await settled(stranger)
         with pytest.raises(NoAnswer):
             await heard.next_msg(timeout=0.2)
         assert any("permissions violation" in text.lower() for text in complaints)
@@ -146,7 +147,7 @@ async def test_the_monitoring_user_may_look_and_nothing_more(server: embedded.Na
             with pytest.raises(NoAnswer):
                 await monitor.request(subject, b"", timeout=0.2)
         await monitor.subscribe("$SYS.>")
-        await monitor.flush()
+        await settled(monitor)
         await asyncio.sleep(0.05)
         assert len(complaints) == 4
 

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from tests.gateway.actor import Actor
 from trialbook import subjects
 from trialbook.errors import Invalid
+from trialbook.log.connect import settled
 from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -135,7 +136,7 @@ async def test_onto_nats_at_the_pace_it_had(stack: Stack, http: httpx.AsyncClien
 
     prefix = f"replayed.{room}"
     await actor.nc.subscribe(f"{prefix}.>", cb=hear)
-    await actor.nc.flush()
+    await settled(actor.nc)
     events = await told(http, room, kind="run")
     for speed, least, most in (("1x", 0.85, 3.0), ("10x", 0.08, 0.6), ("max", 0.0, 0.3)):
         heard.clear()

@@ -17,6 +17,7 @@ from tests.projector.support import Ledger, Stack
 from trialbook import subjects
 from trialbook.domain.run import events as e
 from trialbook.errors import Invalid
+from trialbook.log.connect import settled
 from trialbook.log.nats import connect
 from trialbook.log.setup import ensure_streams
 from trialbook.proofs import ALL_QUERIES
@@ -198,7 +199,7 @@ async def test_what_was_asked_before_a_stop_is_answered(stack: Stack, ledger: Le
         asyncio.create_task(stack.nc.request(subjects.ask("main", "run.list"), b"{}", timeout=10)) for _ in range(200)
     ]
     await asyncio.sleep(0)
-    await stack.nc.flush()
+    await settled(stack.nc)
     assert await stack.service.terminate() == 0
     answers = [msgspec.json.decode(reply.data, type=Answer) for reply in await asyncio.gather(*asking)]
     assert [a.error for a in answers] == [None] * 200

@@ -53,6 +53,17 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
             return client
 
 
+async def settled(nc: Client, timeout_s: int = 10) -> None:
+    """Wait until the server has acted on everything this client said before: a subscription hears from now on.
+
+    One ``flush`` does not promise that: nats-py writes its PING at once, ahead of commands that still wait for its
+    own writer, so the answer may come before they are read. A second PING is behind them.
+    Raises ``nats.errors.Error`` when the server does not answer within ``timeout_s`` seconds.
+    """
+    await nc.flush(timeout_s)
+    await nc.flush(timeout_s)
+
+
 class _Problems:
     """The last thing that went wrong with a connection."""
 

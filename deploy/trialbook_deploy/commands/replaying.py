@@ -14,7 +14,7 @@ import msgspec
 
 from trialbook import subjects
 from trialbook.errors import Invalid, Unavailable
-from trialbook.log.connect import connect
+from trialbook.log.connect import connect, settled
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -94,7 +94,7 @@ class ToNats:
 
     async def flush(self) -> None:
         """See ``Target``; afterwards the server has them."""
-        await self._nc.flush(timeout=int(FLUSH_S))
+        await settled(self._nc, int(FLUSH_S))
         if self._nc.last_error is not None and "permissions violation" in str(self._nc.last_error).lower():
             raise Unavailable("nats_refused", f"NATS does not let this user publish there: {self._nc.last_error}.")
 

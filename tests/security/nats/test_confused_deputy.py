@@ -13,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from trialbook.log.connect import settled
 from trialbook_deploy import nats as embedded
 from trialbook_deploy.network import free_port
 
@@ -81,7 +82,7 @@ async def heard(nc: Client, subject: str) -> list[str]:
         found.append(message.subject)
 
     await nc.subscribe(subject, cb=hear)
-    await nc.flush()
+    await settled(nc)
     return found
 
 
@@ -104,6 +105,6 @@ async def test_what_a_reply_subject_reaches(tmp_path: Path, layout: str, ledger:
             assert (await mallory.request("ask.mallory.run.list", timeout=2)).data == b"an answer"
             await mallory.publish("ask.mallory.run.list", reply="fact.victor.run.e.completed")
             await mallory.publish("ask.mallory.run.list", reply="tap.fact.victor.run.e.completed")
-            await mallory.flush()
+            await settled(mallory)
             await asyncio.sleep(0.2)
             assert (bool(facts), bool(taps)) == (ledger, others)

@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 
 from trialbook.credentials import connect
 from trialbook.log.api import call
+from trialbook.log.connect import settled
 from trialbook.log.consumers import Consumers
 from trialbook_deploy import nats as embedded
 from trialbook_deploy.nats_users import Users, reload
@@ -52,7 +53,7 @@ class Party:
         """Publish, and give the server and the services time to act on it."""
         payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
         await self.nc.publish(subject, payload, reply=reply, headers=headers)
-        await self.nc.flush()
+        await settled(self.nc)
         await asyncio.sleep(0.05)
 
     @asynccontextmanager
@@ -64,7 +65,7 @@ class Party:
             heard.append(message)
 
         subscription = await self.nc.subscribe(subject, queue=queue, cb=hear)
-        await self.nc.flush()
+        await settled(self.nc)
         yield heard
         await asyncio.sleep(0.1)
         await subscription.unsubscribe()

@@ -20,6 +20,7 @@ from trialbook.codec import UnknownEvent, decode_event
 from trialbook.domain.run import events as e
 from trialbook.errors import Refusal
 from trialbook.log.api import ApiError, call
+from trialbook.log.connect import settled
 from trialbook.streams import FACTS, SIGNALS
 from trialbook_gateway.live.items import Position
 from trialbook_gateway.live.reading import VERDICTS, attempt_of, fact_items, signal_items, verdict_of
@@ -114,7 +115,7 @@ class Channel(Ring):
         while True:
             generation = self.generation
             try:
-                await self._nc.flush()
+                await settled(self._nc)
                 facts, signals = await asyncio.gather(
                     call(self._nc, f"STREAM.INFO.{FACTS}"), call(self._nc, f"STREAM.INFO.{SIGNALS}")
                 )

@@ -6,6 +6,7 @@ import asyncio
 
 from tests.security.nats.attacks.kit import EVENT, FACT, NEXT, THEIR_FACT, answered, attack
 from tests.security.nats.world import MINE, THEIRS, World, command
+from trialbook.log.connect import settled
 
 
 @attack
@@ -96,7 +97,7 @@ async def acknowledge_for_others(world: World) -> str:
     await world.intruder.send(message.reply, b"+TERM")
     views = (await command(world.victim, THEIRS, "consumer.list", {}))["result"]
     await message.respond(b"-NAK")
-    await world.victim.nc.flush()
+    await settled(world.victim.nc)
     await asyncio.sleep(0.1)
     return "" if views[0]["unacknowledged"] == 1 else f"acknowledged: {views}"
 
