@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -27,16 +26,16 @@ from trialbook.clock import SystemClock
 from trialbook.errors import Conflict, Invalid, Unavailable
 from trialbook.times import rfc3339
 from trialbook_projector import build, versions
+from trialbook_projector.carrying import Moment
 from trialbook_projector.differing import FirstDifference, first_difference
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.segments_store import open_storage
 from trialbook_projector.settings import Settings
 from trialbook_projector.tables import erasure, hashes, schema
 from trialbook_projector.tables.hashes import TableHash
-from trialbook_projector.tables.store import Positions, Store, make_current, next_path
+from trialbook_projector.tables.store import Positions, make_current, next_path
 from trialbook_projector.versions import Version
 
-CARRIED = {"logs": "cursor", "metrics": "cursor", "records": "cursor"}
 log = logging.getLogger(__name__)
 
 
@@ -134,8 +133,15 @@ class Rebuilder:
             raise
 
     async def _rebuild(self, path: Path, check: bool, keep: bool) -> Report:
-        started = time.monotonic()
-        positions, before = await self._live.tables.sql.run(_snapshot)
+        moment = Moment(self._live)
+        try:
+            await moment.take()
+            return await self._build_and_compare(path, moment, check, keep)
+        finally:
+            moment.close()
+
+    async def _build_and_compare(self, path: Path, moment: Moment, check: bool, keep: bool) -> Report:
+        started, positions = time.monotonic(), moment.positions
         await _build_apart(path, self._settings, positions)
         seconds = time.monotonic() - started
         log.info(
@@ -145,9 +151,10 @@ class Rebuilder:
         try:
             first = await build.first_signal(self._nc)
             if first > 1:
-                await self._carry_over(tables.store, first)
+                await moment.carry_over(tables.store, first)
+            moment.close()
             after = await asyncio.to_thread(hashes.of_tables, tables.store.writer)
-            compared = await self._compared(tables, before, after, positions)
+            compared = await self._compared(tables, moment.hashes, after, positions)
             if keep:
                 await self._put_aside(tables)
             elif not check:
@@ -194,14 +201,7 @@ class Rebuilder:
         """Let a kept file be the current one once it has caught up. Raises ``Conflict`` (``version_too_old``)."""
         started = time.monotonic()
         kept = next(version for version in versions.kept(self._settings.folder) if version.file == path.name)
-        if (
-            kept.signals + 1 < await build.first_signal(self._nc)
-            and kept.signals < self._live.watermarks.positions.signals
-        ):
-            raise Conflict(
-                "version_too_old",
-                f"{path.name} ends at signal {kept.signals}, and what follows it has expired from the stream; rebuild.",
-            )
+        await self._must_be_there(path, kept.signals)
         versions.forget(path)  # from here on it is written to; broken off, it is removed
         tables = await asyncio.to_thread(Tables, path, self._settings, opener(self._live.keys))
         try:
@@ -213,12 +213,27 @@ class Rebuilder:
             raise
         return self._report(time.monotonic() - started, swapped=True)
 
+    async def _must_be_there(self, path: Path, signals: int) -> None:
+        """Raises ``Conflict`` when signals after this one, which the live tables have, have expired."""
+        if signals + 1 < await build.first_signal(self._nc) and signals < self._live.watermarks.positions.signals:
+            raise Conflict(
+                "version_too_old",
+                f"{path.name} ends at signal {signals}, and what follows it has expired from the stream; rebuild.",
+            )
+
+    async def _catch_up(self, tables: Tables) -> None:
+        """Bring new tables to where the live ones are. Raises ``Conflict`` (``version_too_old``)."""
+        storage = open_storage(self._settings.segments, self._settings.environment)
+        before, to = tables.writer.positions.signals, self._live.watermarks.positions
+        await build.catch_up(self._nc, tables.writer, to, self._live.keys, storage)
+        if before < to.signals:  # afterwards: they may have expired while they were read
+            await self._must_be_there(tables.store.path, before)
+
     async def _put_aside(self, tables: Tables) -> None:
         """Keep new tables as a candidate, which knows every erasure that the live tables know."""
-        storage = open_storage(self._settings.segments, self._settings.environment)
-        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+        await self._catch_up(tables)
         async with self._live.writing:
-            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+            await self._catch_up(tables)
             positions = tables.writer.positions
             await tables.close(checkpoint=True)
             versions.describe(tables.store.path, "candidate", positions, self._now())
@@ -233,29 +248,11 @@ class Rebuilder:
     def _now(self) -> str:
         return rfc3339(SystemClock().now())
 
-    async def _carry_over(self, new: Store, first: int) -> None:
-        """Copy rows of signals before ``first``, which only the live tables still have."""
-        bound = first << 16
-        at = f"workspace || '/' || run || '/' || attempt || '/' || kind || '/' || name"  # noqa: F541
-        queries = {table: f"SELECT * FROM book.{table} WHERE cursor < {bound}" for table in CARRIED}  # noqa: S608 -- our own names and numbers
-        queries["emitted"] = f"SELECT * FROM book.emitted WHERE first_cursor < {bound}"  # noqa: S608 -- numbers
-        queries["parked"] = f"SELECT * FROM book.parked WHERE stream = 'SIGNALS' AND sequence < {first}"  # noqa: S608 -- our own names and numbers
-        new.writer.begin()
-        for table, sql in queries.items():
-            rows = await self._live.tables.sql.run(partial(_arrow, sql))
-            new.writer.register("batch", rows)
-            if table == "emitted":
-                new.writer.execute(f"DELETE FROM book.emitted WHERE {at} IN (SELECT {at} FROM batch)")  # noqa: S608 -- our own names and numbers
-            new.writer.execute(f"INSERT INTO book.{table} SELECT * FROM batch")  # noqa: S608 -- our own names
-            new.writer.unregister("batch")
-        new.writer.commit()
-
     async def _swap(self, tables: Tables) -> None:
-        storage = open_storage(self._settings.segments, self._settings.environment)
-        await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+        await self._catch_up(tables)
         async with self._live.writing:
             held = time.monotonic()
-            await build.catch_up(self._nc, tables.writer, self._live.watermarks.positions, self._live.keys, storage)
+            await self._catch_up(tables)
             old_positions = self._live.watermarks.positions
             make_current(tables.store.path)
             old = self._live.replace(tables)
@@ -267,21 +264,6 @@ class Rebuilder:
             return
         versions.describe(old.store.path, "previous", old_positions, self._now())
         versions.tidy(self._settings.folder, keep)
-
-
-def _snapshot(cursor: Any) -> tuple[Positions, dict[str, TableHash]]:
-    """Positions and hashes of one moment."""
-    cursor.execute("BEGIN TRANSACTION")
-    try:
-        rows = dict(cursor.execute("SELECT stream, position FROM book.positions").fetchall())
-        found = {table: hashes.of_table(cursor, table) for table in schema.HASHED}
-    finally:
-        cursor.execute("COMMIT")
-    return Positions(rows["FACTS"], rows["SIGNALS"]), found
-
-
-def _arrow(sql: str, cursor: Any) -> Any:
-    return cursor.sql(sql).to_arrow_table()
 
 
 async def _build_apart(path: Path, settings: Settings, to: Positions) -> None:
