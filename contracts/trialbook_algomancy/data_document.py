@@ -68,7 +68,7 @@ def read_metadata(found: object, tables: tuple[str, ...]) -> Metadata:
     for key in _TEXTS[1:]:
         if not isinstance(values[key], str):
             raise Unreadable(f"metadata '{key}' must be a string")
-    if not values["name"].strip():
+    if not values["name"]:
         raise Unreadable("metadata 'name' must be a non-empty string")
     if "\0" in values["name"]:  # no path could name it
         raise Unreadable("metadata 'name' must not contain NUL characters")

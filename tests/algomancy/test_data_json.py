@@ -77,7 +77,7 @@ def test_the_form_of_the_creation_time() -> None:
         (body(METADATA | {"type": "q"}), "'q' is not a valid DataClassification"),
         (body(METADATA | {"type": []}), "[] is not a valid DataClassification"),
         (body(METADATA | {"name": 5}), "metadata 'name' must be a string"),
-        (body(METADATA | {"name": " "}), "metadata 'name' must be a non-empty string"),
+        (body(METADATA | {"name": ""}), "metadata 'name' must be a non-empty string"),
         (body(tables=[]), "'tables' must be an object"),
         (body(tables={"t": 1}), "table 't' must be an object"),
         *(

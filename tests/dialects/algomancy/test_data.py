@@ -118,14 +118,6 @@ def test_plain_data_declares_no_parameters(session: Session) -> None:
     assert session.call("GET", "/data/d/messages") == {"messages": []}
 
 
-@pytest.mark.parametrize("key", ["with blank", "ünï ☃", "semi;colon&x=y", "dots..", "from-json"])
-def test_keys_are_any_text(session: Session, key: str) -> None:
-    session.add_data(key)
-    assert session.keys() == [key]
-    assert session.call("GET", f"/data/{key}")["metadata"]["name"] == key
-    session.call("DELETE", f"/data/{key}", 204)
-
-
 def test_a_hundred_thousand_rows_stay_quick_and_block_nobody(session: Session) -> None:
     import threading
     import time

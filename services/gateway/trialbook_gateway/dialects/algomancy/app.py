@@ -21,6 +21,7 @@ from trialbook_gateway.dialects.algomancy.mirror import Mirror
 from trialbook_gateway.dialects.algomancy.parts import Parts
 from trialbook_gateway.dialects.algomancy.routes import beyond, data, scenarios, sessions
 from trialbook_gateway.dialects.algomancy.scenarios import Scenarios
+from trialbook_gateway.dialects.algomancy.segments import Segments
 from trialbook_gateway.dialects.algomancy.sessions import Sessions
 from trialbook_gateway.dialects.algomancy.settings import algomancy_settings, served
 from trialbook_gateway.dialects.claims import Claim
@@ -78,7 +79,7 @@ def dialect(services: Services) -> Dialect:
         names = await parts.sessions.names()
         return {"sessions": [{"id": shown(id_), "display_name": name} for id_, name in names.items()]}
 
-    answered = errors.Answered(BodyLimit(app, max_bytes, plain))
+    answered = errors.Answered(BodyLimit(Segments(app), max_bytes, plain))
     return Dialect(
         system=SYSTEM, title=parts.profile.title, app=_Protected(answered, services),
         claims=(*_documented(app), GROUP), openapi=app.openapi, refuse=plain, exposed_headers=(data.LOAD_HEADER,),

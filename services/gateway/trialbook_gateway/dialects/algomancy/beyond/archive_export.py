@@ -29,10 +29,11 @@ from trialbook_gateway.dialects.algomancy.loads import LOAD
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described
 from trialbook_gateway.dialects.algomancy.routes.scenarios import ROOM
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import Run
 from trialbook_gateway.reading import seen_in
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 ARCHIVES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The archive", "content": {form.MEDIA_TYPE: {"schema": {"type": "string"}}}}
 }

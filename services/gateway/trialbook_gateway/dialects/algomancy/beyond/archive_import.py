@@ -32,11 +32,12 @@ from trialbook_gateway.dialects.algomancy.parts import Room
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply
 from trialbook_gateway.dialects.algomancy.routes.sessions import SESSIONS, administer, listed
 from trialbook_gateway.dialects.algomancy.scenarios import SCOPE
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.sessions import checked
 from trialbook_gateway.ordering import name_aggregate
 from trialbook_gateway.services import services_of
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 RUNNER = "archive"
 RESULT = "result.json"
 INLINE_BYTES = 32 * 1024

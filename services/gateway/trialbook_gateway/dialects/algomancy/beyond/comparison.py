@@ -18,10 +18,11 @@ from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described
 from trialbook_gateway.dialects.algomancy.routes.scenarios import SCENARIOS
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import Run
 from trialbook_gateway.tables import Format
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 MAX_COMPARED = 1000
 AT_ONCE = 16
 FILES = {media_type: {"schema": {"type": "string"}} for media_type in tables.OTHERS}

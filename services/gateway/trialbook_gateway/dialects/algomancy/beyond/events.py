@@ -16,13 +16,14 @@ from trialbook_gateway.dialects.algomancy.errors import bad_value
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described
 from trialbook_gateway.dialects.algomancy.routes.scenarios import ONE, SCENARIOS
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import SCENARIO, Run
 from trialbook_gateway.live.items import parse_cursor
 from trialbook_gateway.live.sse import MEDIA_TYPE, opened
 from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.reading import seen_in
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 HEADER = "last-event-id"
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}

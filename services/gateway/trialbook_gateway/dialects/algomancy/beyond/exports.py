@@ -19,12 +19,13 @@ from trialbook_gateway.dialects.algomancy.loads import DIALECT, EXPORT, LOAD, MA
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described
 from trialbook_gateway.dialects.algomancy.routes.data import ONE
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.idempotency import Idempotency
 from trialbook_gateway.ordering import create_run
 from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.reading import read_run
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 Form = Literal["csv", "xlsx", "parquet"]
 MAX_TRIES = 3
 MEDIA_TYPES = (

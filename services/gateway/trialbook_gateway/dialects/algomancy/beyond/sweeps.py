@@ -28,11 +28,12 @@ from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply, storable_body
 from trialbook_gateway.dialects.algomancy.routes.scenarios import ROOM
 from trialbook_gateway.dialects.algomancy.scenarios import IN_USE, SCOPE
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import Run
 from trialbook_gateway.idempotency import Idempotency, identify, same_request
 from trialbook_gateway.ordering import name_aggregate
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 SWEEPS = ROOM + "/sweeps"
 ONE = SWEEPS + "/{sweep_id}"
 LABEL = "sweep"

@@ -12,8 +12,9 @@ from trialbook_gateway.dialects.algomancy.executions import executions
 from trialbook_gateway.dialects.algomancy.parts import room_of
 from trialbook_gateway.dialects.algomancy.routes import data, scenarios
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 
 
 @router.post(scenarios.ONE + "/cancel", status_code=202, response_model=schemas.Scenario, responses=described(409))

@@ -15,9 +15,10 @@ from trialbook_gateway.dialects.algomancy.loads import Ended
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply, storable_body
 from trialbook_gateway.dialects.algomancy.routes.scenarios import ROOM
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.idempotency import identify
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 DATA = ROOM + "/data"
 ONE = DATA + "/{data_key}"
 LOAD_HEADER = "X-Etl-Load"

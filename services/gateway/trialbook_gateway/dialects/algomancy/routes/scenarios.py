@@ -11,9 +11,10 @@ from trialbook_gateway.dialects.algomancy.errors import not_found
 from trialbook_gateway.dialects.algomancy.parts import Room, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import described, reply, storable_body
 from trialbook_gateway.dialects.algomancy.routes.sessions import SESSIONS
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import Run
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 ROOM = SESSIONS + "/{session_id}"
 SCENARIOS = ROOM + "/scenarios"
 ONE = SCENARIOS + "/{scenario_id}"

@@ -13,10 +13,11 @@ from trialbook_gateway.dialects.algomancy import schemas
 from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.parts import Parts, parts_of, room_of
 from trialbook_gateway.dialects.algomancy.routes.common import PREFIX, described, reply, storable_body
+from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.idempotency import Idempotency, identify
 from trialbook_gateway.services import Caller, services_of
 
-router = APIRouter()
+router = APIRouter(route_class=NamedRoute)
 SESSIONS = f"{PREFIX}/sessions"
 BODY = [Depends(storable_body)]
 
