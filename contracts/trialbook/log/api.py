@@ -14,14 +14,17 @@ from nats.aio.client import Client
 from trialbook.errors import Unavailable
 
 API_TIMEOUT_S = 5.0
+UNAVAILABLE = 503
+"""Said while a cluster has no leader, or a stream is being recovered."""
 
 
 class ApiError(Exception):
-    """The JetStream API refused: ``code`` is the server's ``err_code``."""
+    """The JetStream API refused: ``code`` is the server's ``err_code``; ``for_now``: it may accept it later."""
 
-    def __init__(self, code: int, description: str) -> None:
+    def __init__(self, code: int, description: str, *, for_now: bool = False) -> None:
         super().__init__(f"{description} ({code})")
         self.code = code
+        self.for_now = for_now
 
 
 async def call(nc: Client, subject: str, body: Any = None, timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
@@ -34,7 +37,8 @@ async def call(nc: Client, subject: str, body: Any = None, timeout_s: float = AP
     answer: dict[str, Any] = msgspec.json.decode(reply.data)
     if "error" in answer:
         problem = answer["error"]
-        raise ApiError(int(problem.get("err_code", 0)), str(problem.get("description", "unknown error")))
+        description = str(problem.get("description", "unknown error"))
+        raise ApiError(int(problem.get("err_code", 0)), description, for_now=problem.get("code") == UNAVAILABLE)
     return answer
 
 

@@ -16,6 +16,7 @@ from trialbook_gateway.cors import GroupCors
 from trialbook_gateway.data_subjects import HEADER as DATA_SUBJECT
 from trialbook_gateway.dialects import mount_dialects
 from trialbook_gateway.direct.commands import Commands
+from trialbook_gateway.faults import Faults
 from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
 from trialbook_gateway.idempotency import HEADER as IDEMPOTENCY_KEY
@@ -85,6 +86,7 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
     stack.append(
         Middleware(GroupCors, origins=settings.cors_origins, allow_headers=accepted, expose_headers=exposed)
     )  # the dialects add their own origins
+    stack.append(Middleware(Faults))
     stack.append(Middleware(Guard, authenticator=services.authenticator, prefix="/v1"))
     stack.append(Middleware(Intact, damage=services.damage))  # the dialects add the shapes of their refusals
     stack.append(Middleware(BodyLimit, max_bytes=max_bytes, idle_s=settings.body_idle_s))

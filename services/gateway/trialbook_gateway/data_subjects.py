@@ -28,6 +28,7 @@ from trialbook.log.nats import NatsEventLog
 from trialbook.log.shred import shred
 from trialbook.queries import DataSubjectScope, DataSubjectView
 from trialbook.streams import FACTS, SIGNALS
+from trialbook.tasks import ended
 from trialbook.times import rfc3339
 from trialbook.vault.ring import KeyRing
 from trialbook_gateway.asking import CheckedAsk
@@ -62,9 +63,7 @@ class DataSubjects:
 
     async def close(self) -> None:
         """Stop; an erasure in hand is taken up again by the next one."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     def aggregate(self, workspace: str, data_subject: str) -> AggregateId:
         """The aggregate of a data subject. Raises ``Invalid``, ``Unavailable`` without a master key."""

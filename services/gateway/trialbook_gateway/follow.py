@@ -9,6 +9,7 @@ from collections.abc import Callable
 from nats.aio.client import Client
 
 from trialbook.log.tail import Message, Tail
+from trialbook.tasks import ended
 
 log = logging.getLogger(__name__)
 FIRST_S = 0.3
@@ -33,9 +34,7 @@ class Follower:
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def _run(self) -> None:
         async with self._tail as tail:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from trialbook.errors import Refusal, Unavailable
+from trialbook.log.api import ApiError
 from trialbook_gateway.allowed import Allowed
 
 MEDIA_TYPE = "application/problem+json"
@@ -122,7 +123,7 @@ def from_validation(error: RequestValidationError) -> HttpRefusal:
 
 
 def install(app: FastAPI) -> None:
-    """Make every failure of the app a problem."""
+    """Make every refusal of the app a problem; faults are answered by ``Faults``."""
     allowed = Allowed(app)
 
     async def on_refusal(request: Request, error: Exception) -> Response:
@@ -140,17 +141,15 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return problem(request.scope, from_validation(error))
 
-    async def on_error(request: Request, error: Exception) -> Response:
-        return problem(request.scope, internal(error))
-
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
-    app.add_exception_handler(Exception, on_error)
 
 
 def internal(error: BaseException) -> Refusal:
     """What a client may know of a fault of ours; the server's log has the rest."""
     if isinstance(error, ConnectionError | nats.errors.Error):
         return Unavailable("nats_unreachable", "The connection to NATS is lost; try again in a moment.")
+    if isinstance(error, ApiError) and error.for_now:
+        return Unavailable("ledger_unavailable", f"JetStream cannot answer now: {error}; try again in a moment.")
     return HttpRefusal(500, "internal_error", "Something went wrong on our side; the request id finds it in our log.")

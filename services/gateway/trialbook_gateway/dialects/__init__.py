@@ -16,6 +16,7 @@ from trialbook_gateway.dialects.root import add_root_routes, give_root_away
 from trialbook_gateway.dialects.routing import RootRouter
 from trialbook_gateway.dialects.settings import DialectSettings, dialect_settings
 from trialbook_gateway.dialects.union import union
+from trialbook_gateway.faults import Faults
 from trialbook_gateway.intact import Intact
 from trialbook_gateway.limits import BodyLimit
 from trialbook_gateway.services import Services
@@ -74,7 +75,7 @@ def _adjust_middleware(
     for middleware in app.user_middleware:
         kind: object = middleware.cls
         options: dict[str, Any] = middleware.kwargs
-        if kind is BodyLimit or kind is Intact:
+        if kind in (BodyLimit, Faults, Intact):
             options.setdefault("render", router.shape)
         elif kind is GroupCors:
             options["expose_headers"] = [*options.get("expose_headers", ()), *exposed]

@@ -16,6 +16,7 @@ from trialbook.asking import NatsAsk
 from trialbook.errors import Refusal, Unavailable
 from trialbook.queries import EventList
 from trialbook.signals import LEVELS
+from trialbook.tasks import ended
 from trialbook_gateway.live.channel import Channel
 from trialbook_gateway.live.facts import FactsFollower
 from trialbook_gateway.live.follower import RunFollower
@@ -58,9 +59,7 @@ class Hub:
     async def close(self) -> None:
         """End all streams."""
         self.stop_soon()
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        await ended(self._watch)
         for shared in list(self._channels.values()):
             await shared.channel.close()
         self._channels.clear()

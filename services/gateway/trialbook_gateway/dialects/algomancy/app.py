@@ -79,9 +79,9 @@ def dialect(services: Services) -> Dialect:
         names = await parts.sessions.names()
         return {"sessions": [{"id": shown(id_), "display_name": name} for id_, name in names.items()]}
 
-    answered = errors.Answered(BodyLimit(Segments(app), max_bytes, plain))
+    limited = BodyLimit(Segments(app), max_bytes, plain)
     return Dialect(
-        system=SYSTEM, title=parts.profile.title, app=_Protected(answered, services),
+        system=SYSTEM, title=parts.profile.title, app=_Protected(limited, services),
         claims=(*_documented(app), GROUP), openapi=app.openapi, refuse=plain, exposed_headers=(data.LOAD_HEADER,),
         health=members, begin=parts.beginning.begin, close=parts.beginning.close,
         origins=tuple(parts.profile.cors_origins),

@@ -8,6 +8,7 @@ import logging
 from trialbook.algomancy import Profile
 from trialbook.errors import Refusal
 from trialbook.ids import derived_id
+from trialbook.tasks import ended
 from trialbook_gateway.auth import ANONYMOUS
 from trialbook_gateway.dialects.algomancy.datasets import Datasets
 from trialbook_gateway.dialects.algomancy.loads import Loads
@@ -46,9 +47,7 @@ class Beginning:
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         await self._mirror.close()
 
     async def ready(self, session: str, wait_s: float) -> None:
@@ -78,12 +77,12 @@ class Beginning:
         if self._profile.datasets is dict or session not in await self._sessions.names():
             return
         caller = Caller(ANONYMOUS, session, "", "")
-        ended = await self._loads.initial(caller, derived_id("algomancy", "initial", session))
-        for made in ended.result.datasets:
+        loaded = await self._loads.initial(caller, derived_id("algomancy", "initial", session))
+        for made in loaded.result.datasets:
             key = made.metadata.name
             id_ = derived_id("algomancy", "initial", session, key)
             if not await self._datasets.exists(caller, id_):  # or it was there, and somebody deleted it since
-                await self._datasets.put(caller, key, ended.content(made), new_id=id_)
+                await self._datasets.put(caller, key, loaded.content(made), new_id=id_)
                 await self._scenarios.create_auto(caller, key)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import msgspec
@@ -10,12 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trialbook_gateway.dialects.shapes import JSON, install_plain, plain
 from trialbook_gateway.problems import HttpRefusal, internal
 
-log = logging.getLogger(__name__)
 MAX_FAULTS = 20
 INTERNAL = "Internal server error"
 
@@ -33,29 +30,6 @@ def not_found(what: str, name: str) -> HttpRefusal:
 def conflict(detail: str) -> HttpRefusal:
     """A 409."""
     return HttpRefusal(409, "conflict", detail)
-
-
-class Answered:
-    """Keeps the connection after a fault of ours: the framework answers it, then raises it on for the server to log."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        answered = False
-
-        async def noted(message: Message) -> None:
-            nonlocal answered
-            await send(message)
-            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
-
-        try:
-            await self._app(scope, receive, noted)
-        except Exception:
-            if not answered:
-                raise
-            log.exception("a request was answered with 500")
 
 
 def _encodable(faults: list[dict[str, Any]]) -> bytes:
