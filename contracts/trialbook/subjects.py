@@ -129,7 +129,7 @@ def commanded(subject: str) -> tuple[str, str, str]:
     return workspace, user, verb
 
 
-def presence(what: Literal["runner", "workload", "projector", "ledger"], id_: str) -> str:
+def presence(what: Literal["runner", "workload", "projector", "ledger", "lease"], id_: str) -> str:
     """Where a service says that it is there."""
     return f"presence.{what}.{id_}"
 

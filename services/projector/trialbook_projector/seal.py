@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,14 +18,17 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
+from trialbook import subjects
 from trialbook.clock import Clock, SystemClock
 from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
 from trialbook.ledger.reader import LedgerGap, read_ledger
 from trialbook.ledger.segments import Damaged, Segment
 from trialbook.log import purging
+from trialbook.log.lease import LEASE_S, Holder, Lease, Lost, Taken
 from trialbook.log.purged import GRACE_S, KEPT, Boundary, boundary
 from trialbook.streams import FACTS
 from trialbook.times import rfc3339
+from trialbook_projector.ledger.watch import projector_id
 from trialbook_projector.live import Live
 from trialbook_projector.seal_write import cut, forget_manifests, write_manifest, write_segment
 from trialbook_projector.segments import Segments
@@ -87,27 +91,39 @@ class Sealer:
 
     def __init__(
         self, nc: Client, live: Live, segments: Segments, settings: Settings, clock: Clock | None = None,
-        grace_s: float = GRACE_S, must_be_intact: Callable[[], None] = lambda: None,
+        grace_s: float = GRACE_S, must_be_intact: Callable[[], None] = lambda: None, lease_s: float = LEASE_S,
     ) -> None:  # fmt: skip
-        """``must_be_intact`` raises what refuses to seal a damaged ledger."""
+        """``must_be_intact`` raises what refuses to seal a damaged ledger. Another projector may seal ``lease_s``
+        seconds after this one was killed.
+        """
         self._nc, self._live, self._segments, self._settings = nc, live, segments, settings
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
         self._must_be_intact = must_be_intact
         self._running = asyncio.Lock()
+        id_ = projector_id(settings.data_dir)
+        name = f"The projector {id_} on {socket.gethostname()}"
+        self._lease = Lease(nc, subjects.SEAL, id_, name, self._clock, lease_s)
 
     async def seal(self, order: Order) -> Report:
-        """Carry out an order. Raises ``Invalid``, ``Conflict`` (``seal_running``, ``ledger_cannot_be_purged``), and
-        ``Unavailable`` for what server and storage refuse.
+        """Carry out an order. Raises ``Invalid``, ``Conflict`` (``seal_running``, here or by another projector, who is
+        named; ``seal_lost``, ``ledger_cannot_be_purged``), and ``Unavailable`` for what server and storage refuse.
         """
         self._must_be_intact()
         if self._running.locked():
-            raise Conflict("seal_running", "Facts are being sealed already; wait for it.")
+            raise Conflict("seal_running", "This projector is sealing facts already; wait for it.")
         async with self._running:
             try:
-                return await self._seal(order)
+                async with self._lease.held():
+                    return await self._seal(order)
             except (Damaged, LedgerGap) as error:
                 raise Unavailable("seal_failed", f"Nothing more was sealed or purged: {error}.") from error
+            except Taken as taken:
+                raise _sealed_by(taken.by) from None
+            except Lost:
+                raise Conflict(
+                    "seal_lost", "This projector was away too long and another one seals; nothing more was done."
+                ) from None
 
     async def schedule(self) -> None:
         """Seal what has become old enough, for ever; for nothing when no age is set."""
@@ -133,12 +149,15 @@ class Sealer:
         await self._live.watermarks.wait(known.sequence, 0, self._settings.wait_s)
         wanted, holding = await self._choose(order.before, known.sequence)
         written = await self._write(known, wanted) if wanted > known.sequence else []
-        purged = 0 if order.keep_stream else await purging.purge(self._nc, grace_s=self._grace_s)
+        purged = 0 if order.keep_stream else await self._purge()
         return Report(
             sealed_from=known.sequence, sealed_to=max(known.sequence, wanted), segments=len(written),
             bytes=sum(segment.bytes for segment in written), purged=purged, holding=holding,
             seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
+
+    async def _purge(self) -> int:
+        return await purging.purge(self._nc, grace_s=self._grace_s, may_go_on=self._lease.still)
 
     async def _choose(self, before: str, known: int) -> tuple[int, Holding | None]:
         """The new boundary: as asked, but below every fact of a run that is not finished."""
@@ -180,6 +199,7 @@ class Sealer:
             step.append(await write_segment(storage, portion, rfc3339(self._clock.now())))
             if len(step) == SEGMENTS_PER_STEP or portion[-1].sequence == to:
                 reached = await write_manifest(storage, before, step, rfc3339(self._clock.now()))
+                await self._lease.still()
                 await purging.record_boundary(self._nc, reached)
                 await forget_manifests(storage, before.streams[FACTS].last if before else 0)
                 before = await self._segments.manifest(reached)
@@ -188,3 +208,11 @@ class Sealer:
         if step or (written and written[-1].last != to):
             raise Damaged(f"the ledger ended before fact {to}")
         return written
+
+
+def _sealed_by(by: Holder) -> Conflict:
+    return Conflict(
+        "seal_running",
+        f"{by.name} has been sealing facts since {by.since}; wait for it (if it was killed, {by.lease_s:g} s).",
+        holder=by.id, since=by.since,
+    )  # fmt: skip

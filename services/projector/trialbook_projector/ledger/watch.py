@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, nc: Client, clock: Clock, data_dir: Path) -> None:
         self._nc, self._clock = nc, clock
-        self.info = LedgerInfo(id=_id_of(data_dir), state="verifying", changed_at=rfc3339(clock.now()))
+        self.info = LedgerInfo(id=projector_id(data_dir), state="verifying", changed_at=rfc3339(clock.now()))
         self._told: LedgerInfo | None = None
 
     @property
@@ -82,7 +82,7 @@ def ledger_damaged(info: LedgerInfo) -> Unavailable:
     return Unavailable("ledger_damaged", info.why, findings=msgspec.to_builtins(info.findings[:10]))
 
 
-def _id_of(data_dir: Path) -> str:
+def projector_id(data_dir: Path) -> str:
     """The name of this data directory's projector: it stays, so that its next state replaces its last one, also when
     tables and hashes are thrown away.
     """
