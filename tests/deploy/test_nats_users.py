@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import msgspec
 import nats.errors
 import pytest
@@ -198,3 +199,40 @@ async def test_the_five_minutes_of_the_documentation(stack: Stack) -> None:
 
 def path_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_workspace_that_does_not_exist_is_said_so(stack: Stack) -> None:
+    refused = on(stack, "add", "nina", "--workspace", "nowhere")
+    assert refused.returncode == 1
+    assert "There is no workspace 'nowhere' yet" in refused.stderr
+    assert "--allow-missing" in refused.stderr
+    assert refused.stdout == ""
+    assert "nina" not in on(stack, "list").stdout
+    assert on(stack, "add", "nina", "--workspace", "nowhere", "--allow-missing").returncode == 0
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
+        (await http.post("/v1/workspaces", json={"id": "brief"})).raise_for_status()
+        assert on(stack, "add", "otto", "--workspace", "brief").returncode == 0
+        (await http.delete("/v1/workspaces/brief")).raise_for_status()
+    deleted = on(stack, "add", "paul", "--workspace", "brief")
+    assert (deleted.returncode, "was deleted" in deleted.stderr) == (1, True)
+
+
+def test_a_server_that_is_named_is_asked_and_one_that_is_silent_does_not_agree(tmp_path: Path) -> None:
+    arguments = (
+        "add",
+        "alice",
+        "--workspace",
+        "lab",
+        "--config-dir",
+        str(tmp_path),
+        "--nats-url",
+        "nats://127.0.0.1:1",
+    )
+    done = trialbook(*arguments)
+    assert isinstance(done.exception, DeployError)
+    assert "No NATS server answers" in str(done.exception)
+    assert trialbook(*arguments, "--allow-missing").exit_code == 0
+    unchecked = trialbook("add", "bob", "--workspace", "lab", "--config-dir", str(tmp_path))
+    assert "not checked" in unchecked.stderr

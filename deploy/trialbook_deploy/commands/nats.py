@@ -21,13 +21,16 @@ HELP = """Users of NATS from outside: they hear the facts and signals of one wor
 ADD = """Make a user of one workspace, and print the seed of its key.
 
 The seed is the user's secret. It is shown once, or written to a file for you alone; only the public key is kept. The
-server of `trialbook up` takes the user up at once; for another one name the directory of its configuration.
+server of `trialbook up` takes the user up at once; for another one name the directory of its configuration. The
+workspace must exist, unless you say that it comes later; without a server that can be asked (none runs, and --nats-url
+names none) that is not checked.
 
 \b
 Examples:
   trialbook nats user add alice --workspace main --out alice.nk
   trialbook nats user add audit --workspace main --read-only --catch-up --out audit.nk
-  trialbook nats user add alice --workspace main --config-dir /etc/nats
+  trialbook nats user add carol --workspace next-year --allow-missing --out carol.nk
+  trialbook nats user add alice --workspace main --config-dir /etc/nats --nats-url nats://trialbook:...@nats:4222
 """
 Name = Annotated[str, typer.Argument(help="Lower case, digits, - and _; unique.")]
 Out = Annotated[
@@ -48,6 +51,9 @@ def add(
     catch_up: Annotated[
         bool, typer.Option("--catch-up", help="Make its consumers `main` of facts and signals as well.")
     ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="The workspace may be one that does not exist yet.")
+    ] = False,
     out: Out = None,
     config_dir: ConfigDir = None,
     data_dir: DataDir = None,
@@ -60,6 +66,8 @@ def add(
     users, state = _found(config_dir, data_dir)
     if out is not None and out.exists():
         raise DeployError(f"{out} is there already; a seed is never written over a file.")
+    if not allow_missing:
+        _check_workspace(workspace, state, data_dir, nats_url)
     try:
         user, seed = users.add(name, workspace, read_only=read_only)
     except Invalid as refusal:
@@ -119,6 +127,26 @@ def _found(config_dir: Path | None, data_dir: Path | None) -> tuple[Users, UpSta
     directory.mkdir(mode=0o700, exist_ok=True)
     state = read_state(base)
     return Users(directory), state if state is not None and state.nats_monitor_url else None
+
+
+def _check_workspace(workspace: str, state: UpState | None, data_dir: Path | None, nats_url: str | None) -> None:
+    """Ask the server, where one is known. A name that is none is left to be refused as such."""
+    import asyncio
+
+    from trialbook.errors import Unavailable
+    from trialbook.ids import SLUG
+    from trialbook_deploy.nats_workspace import require
+    from trialbook_deploy.target import nats_server_url
+
+    if not SLUG.fullmatch(workspace):
+        return
+    if state is None and nats_url is None:
+        typer.echo(f"No server can be asked whether the workspace {workspace} exists; that is not checked.", err=True)
+        return
+    try:
+        asyncio.run(require(nats_server_url(data_dir, nats_url), workspace))
+    except Unavailable as refusal:
+        raise DeployError(f"{refusal.detail} To add the user all the same: --allow-missing.") from refusal
 
 
 def _hand_over(user: Outsider, seed: str, out: Path | None) -> None:
