@@ -71,8 +71,8 @@ def in_utc(texts: pd.Series, format_: str) -> pd.Series:
 
 def _fitted(times: pd.Series, unit: str) -> pd.Series:
     """The times in that unit; those beyond its range become NaT."""
-    low, high = (np.datetime64(bound, "ns").astype("M8[s]") for bound in (-(2**63) + 10**10, 2**63 - 10**10))
     if unit == "ns" and np.datetime_data(times.dtype)[0] != "ns":
-        seconds = times.to_numpy().astype("M8[s]")
-        times = times.mask((seconds < low) | (seconds > high))
+        bound = (2**63 - 1) // 1000
+        microseconds = times.to_numpy().astype("M8[us]")
+        times = times.mask((microseconds < np.datetime64(-bound, "us")) | (microseconds > np.datetime64(bound, "us")))
     return times.dt.as_unit(unit)

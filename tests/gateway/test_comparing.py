@@ -69,10 +69,16 @@ def test_differences_are_to_the_baseline() -> None:
 
 
 def test_parquet_has_types_also_for_empty_columns() -> None:
-    made = table(compare([measure("LOWER")], rows(None, None), "0"))
+    made = table(compare([measure("LOWER")], rows(None, None), "0"), ["id"])
     read = pq.read_table(io.BytesIO(tables._parquet(made)))
     assert [str(field.type) for field in read.schema] == ["string", "double", "bool", "bool", "double", "double"]
     assert read.num_rows == 2
+
+
+def test_a_table_has_its_columns_also_without_rows() -> None:
+    full, empty = (table(compare([measure("LOWER")], rows(*values), None), ["id"]) for values in ((1.0,), ()))
+    assert empty.columns == full.columns
+    assert (len(full.rows), len(empty.rows)) == (1, 0)
 
 
 def test_texts_that_look_like_formulas_are_texts() -> None:

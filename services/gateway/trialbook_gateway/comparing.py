@@ -74,9 +74,8 @@ def compare(measures: Sequence[Measure], rows: Sequence[Row], baseline: str | No
     return Comparison(baseline=baseline, measures=listed, rows=found)
 
 
-def table(compared: Comparison) -> Table:
-    """The comparison with a row per thing and five columns per measure."""
-    about = [name for name in (compared.rows[0] if compared.rows else {}) if name != "values"]
+def table(compared: Comparison, about: Sequence[str]) -> Table:
+    """The comparison with a row per thing and five columns per measure, behind those that say which thing it is."""
     columns = [Column(name, "text") for name in about]
     for measure in compared.measures:
         unit = f" [{measure.unit}]" if measure.unit else ""

@@ -37,6 +37,7 @@ METRICS = """
 SELECT m.run, m.name, arg_max(m.value, m.cursor) AS last FROM metrics m JOIN runs r ON r.id = m.run
 WHERE m.attempt = r.attempt AND list_contains(?::VARCHAR[], m.run) GROUP BY ALL ORDER BY m.name
 """
+ABOUT = ("id", "name", "title", "workload", "status")
 _decode = msgspec.json.Decoder(SqlResult).decode
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -80,7 +81,9 @@ async def compare_runs(request: Request, query: Annotated[RunsQuery, Query()]) -
         raise Invalid("too_many_measures", text)
     compared = compare([directions.get(name, Measure(key=name, name=name)) for name in names], rows, baseline)
     wanted = tables.chosen(request, query.form)
-    return tables.json(compared) if wanted == "json" else await tables.reply(table(compared), wanted, "comparison")
+    if wanted == "json":
+        return tables.json(compared)
+    return await tables.reply(table(compared, ABOUT), wanted, "comparison")
 
 
 async def _rows(services: Services, caller: Caller, query: RunsQuery, ids: list[str]) -> list[Row]:
@@ -96,7 +99,7 @@ async def _rows(services: Services, caller: Caller, query: RunsQuery, ids: list[
             raise NotFound("run_not_found", f"There is no run {id_}.")
         _, name, title, workload, status, result = found[id_]
         numbers = dict(_numbers("result", msgspec.json.decode(result) if isinstance(result, str) else result))
-        about = {"id": id_, "name": name, "title": title, "workload": workload, "status": status}
+        about = dict(zip(ABOUT, (id_, name, title, workload, status), strict=True))
         rows.append(Row(id=id_, about=about, values={**values[id_], **numbers}))
     return rows
 

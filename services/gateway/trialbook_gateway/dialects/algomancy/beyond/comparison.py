@@ -25,6 +25,7 @@ from trialbook_gateway.tables import Format
 router = APIRouter(route_class=NamedRoute)
 MAX_COMPARED = 1000
 AT_ONCE = 16
+ABOUT = ("id", "tag", "dataset", "algorithm", "parameters", "status")
 FILES = {media_type: {"schema": {"type": "string"}} for media_type in tables.OTHERS}
 
 
@@ -54,7 +55,9 @@ async def compare_scenarios(
             runs.insert(0, base)
     compared = compared_by(room.parts.profile, measured, runs, base)
     wanted = tables.chosen(request, form)
-    return tables.json(compared) if wanted == "json" else await tables.reply(table(compared), wanted, "comparison")
+    if wanted == "json":
+        return tables.json(compared)
+    return await tables.reply(table(compared, ABOUT), wanted, "comparison")
 
 
 def compared_by(profile: Profile, kpis: list[Kpi], runs: list[Run], base: Run | None) -> Comparison:
@@ -75,10 +78,8 @@ def values_of(profile: Profile, run: Run) -> dict[str, float | None]:
 
 def _about(run: Run) -> dict[str, str | None]:
     extra = run.extra
-    return {
-        "id": shown(run.id), "tag": run.name, "dataset": extra.dataset_key, "algorithm": extra.algorithm,
-        "parameters": extra.parameters, "status": shape.status_of(run),
-    }  # fmt: skip
+    told = (shown(run.id), run.name, extra.dataset_key, extra.algorithm, extra.parameters, shape.status_of(run))
+    return dict(zip(ABOUT, told, strict=True))
 
 
 def _measured(profile: Profile, keys: list[str] | None) -> list[Kpi]:
