@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from trialbook.audit.signer import PublicKey, verified
 from trialbook.package import dsse
 from trialbook.package.crate import METADATA
 from trialbook.package.dsse import Envelope, InvalidEnvelope
+from trialbook.package.paths import member_path, reference
 
 FACTS, PROOFS, PROVENANCE, CONTENTS = "facts.ndjson", "proofs.json", "provenance.intoto.jsonl", "package.intoto.json"
 
@@ -27,6 +29,21 @@ class FactLine(msgspec.Struct, frozen=True):
     sequence: int
     subject: str
     event: msgspec.Raw
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    inputs: dict[str, str] = {}
+
+
+class _Data(msgspec.Struct, frozen=True):
+    spec: _Spec = _Spec()
+    name: str = ""
+    sha256: str = ""
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    data: _Data = _Data()
 
 
 class Inclusion(msgspec.Struct, frozen=True):
@@ -67,7 +84,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def check(archive: Archive, keys: Sequence[PublicKey]) -> Verdict:
     """Verify everything that can be without the service. Never raises for what the package holds."""
     faults: list[str] = []
-    digests = {name: _digest(archive, name) for name in archive.names()}
+    names = archive.names()
+    digests = {name: _digest(archive, name) for name in names}
+    faults += [f"{name} is there {count} times" for name, count in Counter(names).items() if count > 1]
     missing = [name for name in (METADATA, FACTS, PROOFS, PROVENANCE, CONTENTS) if name not in digests]
     if missing:
         return Verdict(faults=[f"{name} is missing: this is no package of a run" for name in missing])
@@ -75,7 +94,8 @@ def check(archive: Archive, keys: Sequence[PublicKey]) -> Verdict:
     faults += _crate(archive, digests)
     statements = _provenance(archive, digests, keys, faults)
     facts = _facts(archive, keys, faults)
-    return Verdict(faults=faults, files=len(digests), facts=facts, statements=statements)
+    faults += _bytes(facts, digests)
+    return Verdict(faults=faults, files=len(digests), facts=len(facts), statements=statements)
 
 
 def _digest(archive: Archive, name: str) -> str:
@@ -113,7 +133,8 @@ def _crate(archive: Archive, digests: dict[str, str]) -> list[str]:
         files = {entity["@id"]: entity["sha256"] for entity in graph if entity.get("@type") == "File"}
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
         return [f"{METADATA} cannot be read: {error}"]
-    return [f"{METADATA} tells another digest of {name}" for name in sorted(files) if digests.get(name) != files[name]]
+    known = {reference(name): digest for name, digest in digests.items()}
+    return [f"{METADATA} tells another digest of {name}" for name in sorted(files) if known.get(name) != files[name]]
 
 
 def _provenance(archive: Archive, digests: dict[str, str], keys: Sequence[PublicKey], faults: list[str]) -> int:
@@ -122,8 +143,9 @@ def _provenance(archive: Archive, digests: dict[str, str], keys: Sequence[Public
         try:
             statement = dsse.verified(msgspec.json.decode(line, type=Envelope), keys)
             for name, digest in _subjects(statement).items():
-                told.add(f"artifacts/{name}")
-                if digests.get(f"artifacts/{name}") != digest:
+                path = member_path("artifacts", name)
+                told.add(path)
+                if digests.get(path) != digest:
                     faults.append(f"{PROVENANCE}: the statement about {name} is of other bytes")
         except (InvalidEnvelope, msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
             faults.append(f"{PROVENANCE}, line {number}: {error}")
@@ -132,7 +154,7 @@ def _provenance(archive: Archive, digests: dict[str, str], keys: Sequence[Public
     return len(told)
 
 
-def _facts(archive: Archive, keys: Sequence[PublicKey], faults: list[str]) -> int:
+def _facts(archive: Archive, keys: Sequence[PublicKey], faults: list[str]) -> list[FactLine]:
     try:
         facts = [msgspec.json.decode(line, type=FactLine) for line in _read(archive, FACTS).splitlines()]
         proofs = msgspec.json.decode(_read(archive, PROOFS), type=Proofs)
@@ -141,17 +163,32 @@ def _facts(archive: Archive, keys: Sequence[PublicKey], faults: list[str]) -> in
         checkpoint = parse_text(note.text)
     except (msgspec.MsgspecError, InvalidNote, ValueError) as error:
         faults.append(f"the facts cannot be verified: {error}")
-        return 0
+        return []
     if not isinstance(checkpoint, Checkpoint):
         faults.append(f"{PROOFS} holds no checkpoint")
-        return 0
+        return []
     paths = {proof.sequence: proof.path for proof in proofs.inclusion}
     for fact in facts:
         if fact.sequence not in paths:
             faults.append(f"fact {fact.sequence} has no proof")
         elif not _included(fact, paths[fact.sequence], checkpoint):
             faults.append(f"fact {fact.sequence} is not the one in the signed ledger")
-    return len(facts)
+    return facts
+
+
+def _bytes(facts: Sequence[FactLine], digests: dict[str, str]) -> list[str]:
+    """Inputs and artifacts that are not those of which the facts tell."""
+    told: dict[str, str] = {}
+    for fact in facts:
+        try:
+            event = msgspec.json.decode(fact.event, type=_Event)
+            told |= {member_path("inputs", name): digest for name, digest in event.data.spec.inputs.items()}
+            if event.type.startswith("run.artifact_recorded."):
+                told[member_path("artifacts", event.data.name)] = event.data.sha256
+        except msgspec.MsgspecError as error:
+            return [f"fact {fact.sequence} cannot be read: {error}"]
+    carried = [name for name in sorted(digests) if name.startswith(("inputs/", "artifacts/"))]
+    return [f"{name} is not what the facts tell of" for name in carried if told.get(name) != digests[name]]
 
 
 def _included(fact: FactLine, path: list[str], checkpoint: Checkpoint) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from trialbook.package.paths import reference
 from trialbook.views import RunView
 
 METADATA = "ro-crate-metadata.json"
@@ -35,24 +36,31 @@ def _ref(id_: str) -> dict[str, str]:
     return {"@id": id_}
 
 
+def _refs(members: Sequence[Member], role: str = "") -> list[dict[str, str]]:
+    return [_ref(reference(member.path)) for member in members if role in ("", member.role)]
+
+
+def _fragment(kind: str, name: str) -> str:
+    return f"#{kind}-{reference(name)}"
+
+
 def _file(member: Member) -> dict[str, Any]:
     guessed = member.media_type or mimetypes.guess_type(member.path)[0] or "application/octet-stream"
     return {
-        "@id": member.path, "@type": "File", "name": member.path, "description": member.about,
+        "@id": reference(member.path), "@type": "File", "name": member.path, "description": member.about,
         "contentSize": str(member.size), "encodingFormat": guessed, "sha256": member.sha256,
     }  # fmt: skip
 
 
 def metadata(run: RunView, members: Sequence[Member], actor: str, made_at: str) -> dict[str, Any]:
     """The whole document. ``actor`` ordered the run; ``made_at`` is when the package was made (RFC 3339)."""
-    run_id, tool, agent = f"#run-{run.id}", f"#workload-{run.workload}", f"#actor-{actor}"
+    run_id, tool, agent = _fragment("run", run.id), _fragment("workload", run.workload), _fragment("actor", actor)
     label = run.title or run.name or run.id
     action: dict[str, Any] = {
         "@id": run_id, "@type": "CreateAction", "name": f"Run {run.id} of {run.workload}", "instrument": _ref(tool),
-        "agent": _ref(agent), "object": [_ref(m.path) for m in members if m.role == "input"],
-        "result": [_ref(m.path) for m in members if m.role == "output"],
+        "agent": _ref(agent), "object": _refs(members, "input"), "result": _refs(members, "output"),
         "actionStatus": _STATUS.get(run.status, "http://schema.org/ActiveActionStatus"),
-        "startTime": run.started_at or run.created_at, "endTime": run.finished_at or made_at,
+        **{name: time for name, time in (("startTime", run.started_at), ("endTime", run.finished_at)) if time},
     }  # fmt: skip
     if run.error is not None:
         action["error"] = str(run.error.get("detail", ""))
@@ -60,20 +68,21 @@ def metadata(run: RunView, members: Sequence[Member], actor: str, made_at: str) 
         "@id": "./", "@type": "Dataset", "name": f"Trialbook run: {label}", "identifier": run.id,
         "description": f"Facts, inputs, outputs, logs, metrics and environment of one run of {run.workload}.",
         "datePublished": made_at, "license": "Rights stay with the owners of the run's inputs and outputs.",
-        "conformsTo": _ref(PROFILE), "hasPart": [_ref(m.path) for m in members], "mentions": [_ref(run_id)],
+        "conformsTo": _ref(PROFILE), "hasPart": _refs(members), "mentions": [_ref(run_id)],
     }  # fmt: skip
     graph: list[dict[str, Any]] = [
-        {"@id": METADATA, "@type": "CreativeWork", "conformsTo": _ref(CRATE), "about": _ref("./")},
+        {
+            "@id": METADATA, "@type": "CreativeWork", "name": "RO-Crate metadata", "conformsTo": _ref(CRATE),
+            "about": _ref("./"),
+        },
         root,
         {"@id": PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.6"},
         {
-            "@id": tool,
-            "@type": "SoftwareApplication",
-            "name": run.workload,
+            "@id": tool, "@type": "SoftwareApplication", "name": run.workload,
             "url": f"urn:trialbook:workload:{run.workload}",
         },
         {"@id": agent, "@type": "Person", "name": actor},
         action,
         *(_file(member) for member in members),
-    ]
+    ]  # fmt: skip
     return {"@context": CONTEXT, "@graph": graph}

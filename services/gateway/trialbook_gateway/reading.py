@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from trialbook.domain.run.state import TERMINAL
-from trialbook.queries import Answer, RunGet
+from trialbook.queries import Answer, EventList, RunGet
 from trialbook_gateway import replies
+from trialbook_gateway.schemas.base import SEQUENCE_MAX
 from trialbook_gateway.services import Caller, Services
 
 YOUNG_S = 30.0
@@ -18,6 +19,14 @@ RECHECK_S = 5.0
 def seen_in(services: Services, caller: Caller, at_least: int) -> int:
     """The sequence that a list must have seen: as asked, and what was written here in the caller's workspace."""
     return max(at_least, services.written.in_workspace(caller.workspace))
+
+
+async def moment_of(services: Services, caller: Caller, as_of: str) -> int:
+    """The ledger sequence that ``as_of`` means; empty: the end. Raises ``Invalid``."""
+    if not as_of:
+        return SEQUENCE_MAX
+    question = EventList(as_of=as_of, limit=1)
+    return (await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)).facts
 
 
 async def read_run(services: Services, workspace: str, query: RunGet, wait_s: float = 0.0) -> Answer:

@@ -8,14 +8,18 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from trialbook.aggregates import DATASUBJECT
+from trialbook.codec import fact_of
 from trialbook.domain.datasubject import DataSubjectState
 from trialbook.envelope import AggregateId
 from trialbook.errors import NotFound
+from trialbook.ids import parse_id
 from trialbook.views import ErasureView
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
-from trialbook_gateway.schemas.base import Body, Id, QueryModel
+from trialbook_gateway.reading import moment_of
+from trialbook_gateway.schemas.base import Body, DatedQuery, Id, QueryModel
 from trialbook_gateway.services import caller_of
 from trialbook_gateway.strictjson import read_model
 
@@ -56,10 +60,13 @@ async def create(request: Request, _: Workspace) -> Response:
 
 
 @router.get("/{erasure_id}", summary="Read an erasure", **operation(ok={200: content(ErasureView)}))
-async def read(request: Request, erasure_id: Id, _: Workspace) -> Response:
-    """How far it is."""
+async def read(request: Request, erasure_id: Id, query: Annotated[DatedQuery, Query()]) -> Response:
+    """How far it is, or was."""
     services, caller = await caller_of(request)
-    loaded = await services.handler.load(AggregateId(caller.workspace, "datasubject", erasure_id))
-    if not loaded.state.erased_at:
+    up_to = await moment_of(services, caller, query.as_of)
+    history = await services.log.read(AggregateId(caller.workspace, "datasubject", parse_id(erasure_id, "erasure id")))
+    records = [record for record in history if record.sequence <= up_to]
+    state = DATASUBJECT.decider.fold((fact_of(record.event), record.event.time) for record in records)
+    if not state.erased_at:
         raise NotFound("erasure_not_found", "There is no such erasure in this workspace.")
-    return replies.json(_view(erasure_id, loaded.state), headers={replies.SEQUENCE: str(loaded.sequence)})
+    return replies.json(_view(erasure_id, state), headers={replies.SEQUENCE: str(records[-1].sequence)})

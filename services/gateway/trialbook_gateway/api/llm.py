@@ -25,7 +25,8 @@ from trialbook.llm import (
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
-from trialbook_gateway.schemas.base import Body, Id, NoQuery, QueryModel
+from trialbook_gateway.reading import moment_of
+from trialbook_gateway.schemas.base import SEQUENCE_MAX, Body, DatedQuery, Id, NoQuery
 from trialbook_gateway.services import Caller, Services, caller_of, services_of
 from trialbook_gateway.strictjson import read_model
 
@@ -81,15 +82,17 @@ async def validate_key(request: Request, _: NoParameters) -> Response:
 
 
 @router.get("/runs/{run}/usage", summary="What a run's model calls cost", **operation(ok={200: content(LlmUsage)}))
-async def usage(request: Request, run: Id, _: Annotated[QueryModel, Query()]) -> Response:
+async def usage(request: Request, run: Id, query: Annotated[DatedQuery, Query()]) -> Response:
     """Per run, agent and model; also while it runs."""
     services, caller = await caller_of(request)
-    return replies.json(await usage_of(services, caller, parse_id(run, "run id")))
+    id_ = parse_id(run, "run id")
+    return replies.json(await usage_of(services, caller, id_, await moment_of(services, caller, query.as_of)))
 
 
-async def usage_of(services: Services, caller: Caller, run: str) -> LlmUsage:
-    """The sums, from the ledger itself. Raises ``NotFound``."""
-    records = await services.log.read(caller.aggregate("run", run))
+async def usage_of(services: Services, caller: Caller, run: str, up_to: int = SEQUENCE_MAX) -> LlmUsage:
+    """The sums of calls up to a ledger sequence, from the ledger itself. Raises ``NotFound``."""
+    history = await services.log.read(caller.aggregate("run", run))
+    records = [record for record in history if record.sequence <= up_to]
     if not records:
         raise NotFound("run_not_found", "There is no such run.")
     effects = (fact_of(record.event) for record in records if record.event.type == EffectRecorded.TYPE)

@@ -9,18 +9,19 @@ from typing import Any
 import msgspec
 
 from trialbook.audit.signer import Signer
+from trialbook.codec import fact_of
 from trialbook.errors import NotFound
 from trialbook.package import dsse
 from trialbook.package.check import CONTENTS, FACTS, PROOFS, PROVENANCE, Inclusion, Proofs
 from trialbook.package.crate import METADATA, metadata
-from trialbook.package.provenance import contents, provenance
+from trialbook.package.paths import member_path
+from trialbook.package.provenance import Attempt, contents, provenance, told
 from trialbook.views import RunView
 from trialbook_gateway.packaging.archive import Writer
-from trialbook_gateway.packaging.sources import Fact, Sources, environment_of, line_of
+from trialbook_gateway.packaging.sources import Fact, Sources, line_of
 
 FLUSH_BYTES = 256 * 1024
 NDJSON, JSON = "application/x-ndjson", "application/json"
-Environments = dict[int, dict[str, str]]
 
 
 class Packager:
@@ -28,7 +29,7 @@ class Packager:
 
     def __init__(self, sources: Sources, signer: Signer, made_at: str) -> None:
         self._sources, self._signer, self._made_at = sources, signer, made_at
-        self._environments: Environments = {}
+        self._attempts: dict[int, Attempt] = {}
         self._sequences: list[int] = []
         self._actor = ""
 
@@ -58,7 +59,9 @@ class Packager:
         await writer.add("metrics.ndjson", _lines(self._sources.metrics()), about="All metrics.", media_type=NDJSON)
         for kind in await self._sources.tables():
             rows = _lines(self._sources.rows(kind))
-            await writer.add(f"rows/{kind}.ndjson", rows, about=f"The rows of table {kind}.", media_type=NDJSON)
+            await writer.add(
+                member_path("rows", f"{kind}.ndjson"), rows, about=f"The rows of table {kind}.", media_type=NDJSON
+            )
 
     async def _facts(self) -> AsyncIterator[bytes]:
         buffer = bytearray()
@@ -73,29 +76,32 @@ class Packager:
     def _note(self, fact: Fact) -> None:
         self._sequences.append(fact.sequence)
         self._actor = self._actor or fact.event.actor
-        if (found := environment_of(fact.event)) is not None:
-            attempt, environment = found
-            self._environments[attempt] = environment
+        told(self._attempts, fact_of(fact.event), fact.event.time)
 
     async def _bytes(self, writer: Writer, run: RunView) -> None:
         for name, digest in sorted(run.inputs.items()):
-            await writer.add(f"inputs/{name}", self._sources.bytes_of(digest), role="input", about=f"Input {name}.")
+            await writer.add(
+                member_path("inputs", name), self._sources.bytes_of(digest), role="input", about=f"Input {name}."
+            )
         for name, artifact in sorted(run.artifacts.items()):
             chunks = self._sources.bytes_of(artifact.sha256)
             about = f"Produced by attempt {artifact.attempt}."
-            await writer.add(f"artifacts/{name}", chunks, role="output", about=about, media_type=artifact.media_type)
+            await writer.add(
+                member_path("artifacts", name), chunks, role="output", about=about, media_type=artifact.media_type
+            )
         if run.result_blob is not None:
             chunks = self._sources.bytes_of(run.result_blob)
             await writer.add("result.json", chunks, role="output", about="What it returned.", media_type=JSON)
-        body = msgspec.json.format(msgspec.json.encode(self._environments), indent=2)
+        environments = {number: attempt.environment for number, attempt in self._attempts.items()}
+        body = msgspec.json.format(msgspec.json.encode(environments), indent=2)
         about = "Versions that each attempt ran in."
         await writer.add_bytes("environment/attempts.json", body, about=about, media_type=JSON)
-        for digest in sorted({e["packages"] for e in self._environments.values() if "packages" in e}):
+        for digest in sorted({e["packages"] for e in environments.values() if "packages" in e}):
             chunks, about = self._sources.bytes_of(digest), "Installed packages, name==version."
             await writer.add(f"environment/packages-{digest[:12]}.txt", chunks, about=about, media_type="text/plain")
 
     async def _statements(self, writer: Writer, run: RunView) -> None:
-        lines = b"".join(msgspec.json.encode(e) + b"\n" for e in statements(run, self._environments, self._signer))
+        lines = b"".join(msgspec.json.encode(e) + b"\n" for e in statements(run, self._attempts, self._signer))
         about = "A signed in-toto statement (SLSA provenance) for each artifact."
         await writer.add_bytes(PROVENANCE, lines, about=about, media_type=NDJSON)
         described = metadata(run, writer.members, self._actor or "anonymous", self._made_at)
@@ -106,10 +112,10 @@ class Packager:
         await writer.add_bytes(CONTENTS, msgspec.json.encode(envelope), about="All files, signed.")
 
 
-def statements(run: RunView, environments: Mapping[int, dict[str, str]], signer: Signer) -> list[dsse.Envelope]:
+def statements(run: RunView, attempts: Mapping[int, Attempt], signer: Signer) -> list[dsse.Envelope]:
     """A signed statement for each artifact, by name."""
     return [
-        dsse.sign(provenance(run, name, artifact, environments.get(artifact.attempt, {})), signer)
+        dsse.sign(provenance(run, name, artifact, attempts.get(artifact.attempt, Attempt())), signer)
         for name, artifact in sorted(run.artifacts.items())
     ]
 
@@ -120,13 +126,12 @@ async def signed_statements(sources: Sources, signer: Signer, only: str = "") ->
     if only and only not in run.artifacts:
         known = sorted(run.artifacts)
         raise NotFound("artifact_not_found", f"The run has no artifact {only[:100]!r}.", known=known)
-    environments: Environments = {}
+    attempts: dict[int, Attempt] = {}
     async for fact in sources.facts():
-        if (found := environment_of(fact.event)) is not None:
-            environments[found[0]] = found[1]
+        told(attempts, fact_of(fact.event), fact.event.time)
     if only:
         run = msgspec.structs.replace(run, artifacts={only: run.artifacts[only]})
-    return statements(run, environments, signer)
+    return statements(run, attempts, signer)
 
 
 async def _lines(items: AsyncIterator[Any]) -> AsyncIterator[bytes]:

@@ -9,7 +9,6 @@ import msgspec
 
 from trialbook import subjects
 from trialbook.codec import encode, fact_of, route_of
-from trialbook.domain.run.events import Started
 from trialbook.envelope import Event
 from trialbook.proofs import InclusionProof, LedgerCheckpoint, LedgerInclusion, NoteView
 from trialbook.queries import Activity, Query, RunActivity, RunFacts, RunGet, RunLogs, RunMetrics, RunRows
@@ -44,16 +43,18 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 class Sources:
-    """Questions about one run; every answer has seen at least its last fact and signal."""
+    """Questions about one run, as it was at a moment (empty: now); every answer has seen at least its last fact and
+    signal.
+    """
 
-    def __init__(self, services: Services, caller: Caller, run: str) -> None:
-        self._services, self._caller, self._run = services, caller, run
+    def __init__(self, services: Services, caller: Caller, run: str, as_of: str = "") -> None:
+        self._services, self._caller, self._run, self._as_of = services, caller, run, as_of
         self._seen = 0
 
     async def view(self) -> RunView:
         """The run."""
         at_least = self._services.seen_by(self._caller, "run", self._run, 0)
-        view = await self._ask(RunGet(id=self._run, at_least=at_least), RunView)
+        view = await self._ask(RunGet(id=self._run, at_least=at_least, as_of=self._as_of), RunView)
         self._seen = view.sequence
         return view
 
@@ -61,7 +62,9 @@ class Sources:
         """All facts, as they are in the ledger."""
         after = 0
         while True:
-            page = await self._ask(RunFacts(id=self._run, after=after, limit=PAGE, at_least=self._seen), _Facts)
+            page = await self._ask(
+                RunFacts(id=self._run, after=after, limit=PAGE, at_least=self._seen, as_of=self._as_of), _Facts
+            )
             for fact in page.items:
                 yield fact
             if page.next_cursor is None:
@@ -72,7 +75,9 @@ class Sources:
         """All log lines."""
         after = 0
         while True:
-            page = await self._ask(RunLogs(id=self._run, after=after, limit=PAGE, at_least=self._seen), _Raws)
+            page = await self._ask(
+                RunLogs(id=self._run, after=after, limit=PAGE, at_least=self._seen, as_of=self._as_of), _Raws
+            )
             for line in page.items:
                 yield line
             if not page.has_more:
@@ -83,7 +88,9 @@ class Sources:
         """All measurements."""
         after = 0
         while True:
-            page = await self._ask(RunMetrics(id=self._run, after=after, limit=PAGE, at_least=self._seen), _Raws)
+            page = await self._ask(
+                RunMetrics(id=self._run, after=after, limit=PAGE, at_least=self._seen, as_of=self._as_of), _Raws
+            )
             for point in page.items:
                 yield point
             if page.next_cursor is None:
@@ -99,7 +106,8 @@ class Sources:
         """All rows of one table."""
         after = 0
         while True:
-            question = RunRows(id=self._run, kind=kind, after_index=after, limit=PAGE, at_least=self._seen)
+            question = RunRows(id=self._run, kind=kind, after_index=after, limit=PAGE, at_least=self._seen,
+                               as_of=self._as_of)  # fmt: skip
             page = await self._ask(question, _Raws)
             for row in page.items:
                 yield row
@@ -135,11 +143,3 @@ def line_of(fact: Fact) -> bytes:
     """A line of ``facts.ndjson``, with the event's bytes as they are in the ledger."""
     head = msgspec.json.encode({"sequence": fact.sequence, "subject": subject_of(fact.event)})
     return head[:-1] + b',"event":' + encode(fact.event) + b"}\n"
-
-
-def environment_of(event: Event) -> tuple[int, dict[str, str]] | None:
-    """Attempt and environment, when the fact tells them."""
-    if event.type != Started.TYPE:
-        return None
-    started = fact_of(event)
-    return started.attempt, started.environment
