@@ -4,6 +4,7 @@ import pytest
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.log.api import call
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.tail import Tail
 from trialbook.testing.laws import a_part, an_aggregate
@@ -61,3 +62,20 @@ async def test_a_killed_server_costs_no_message_and_repeats_none(nc: Client, ser
         assert await take(tail, 600) == list(range(start + 1, start + 601))
         await writer
     await log.close()
+
+
+async def test_a_pull_that_is_used_up_leaves_the_consumer(nc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trialbook.log.tail.PULL_MESSAGES", 40)
+    log = NatsEventLog(nc)
+    await log.start()
+    start = await log.last_sequence()
+    await log.append([a_part(an_aggregate(), 0, 500)])
+    before = await consumers(nc)
+    async with Tail(nc, "FACTS", [subjects.FACTS_ALL], start) as tail:
+        assert await take(tail, 500) == list(range(start + 1, start + 501))
+        assert await consumers(nc) == before + 1
+    await log.close()
+
+
+async def consumers(nc: Client) -> int:
+    return int((await call(nc, "STREAM.INFO.FACTS"))["state"]["consumer_count"])

@@ -16,7 +16,7 @@ import msgspec
 from trialbook.errors import Unavailable
 from trialbook.ids import UUIDv7Source
 from trialbook.log.tail import Message
-from trialbook.streams import NANO
+from trialbook.streams import NANO, filtered
 
 READ_BYTES = 1024 * 1024
 PULL_MESSAGES = 20_000
@@ -124,12 +124,14 @@ class _Reading:
         self._name = UUIDv7Source().new()
         self._inbox = f"_INBOX.{self._name}."
         self._delivered, self._wanted, self._created = 0, 0, False
+        self._pulls, self._before = 0, 0
+        """Pulls made, and what had been delivered when the newest was."""
 
     def create(self, filters: list[str], after: int) -> None:
         """Ask for the consumer; its answer comes like a delivery."""
         self._wire.subscribe(f"{self._inbox}*")
         config = {
-            "name": self._name, "filter_subjects": filters, "deliver_policy": "by_start_sequence",
+            "name": self._name, **filtered(self._stream, filters), "deliver_policy": "by_start_sequence",
             "opt_start_seq": after + 1, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,
             "inactive_threshold": 30 * NANO,
         }  # fmt: skip
@@ -140,18 +142,23 @@ class _Reading:
         """Ask for more before the last pull is used up."""
         if self.ended or not self._created or self._wanted > PULL_MESSAGES // 2:
             return
-        self._wire.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", f"{self._inbox}pull", _PULL)
+        self._pulls += 1
+        self._before = self._delivered
+        reply = f"{self._inbox}{self._pulls}"
+        self._wire.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", reply, _PULL)
         self._wanted += PULL_MESSAGES
 
     def take(self, data: bytes) -> tuple[list[Message], int]:
         """The messages that are complete in ``data``, and how many of its bytes have been used.
 
-        One loop without calls: this is the time that a bulk read takes.
+        What the server says is pending tells the end only where no other is given. One loop without calls: this is the
+        time that a bulk read takes.
         """
         found: list[Message] = []
         find, inbox, delivered, end, headers = data.find, self._inbox, self._delivered, self._end, self._headers
         position, size, sequence, pending = 0, len(data), 0, ""
-        while pending != "0" and sequence < end and (line_end := find(b"\r\n", position)) >= 0:
+        none_left = "0" if end == ANY_SEQUENCE else "-"
+        while pending != none_left and sequence < end and (line_end := find(b"\r\n", position)) >= 0:
             words = data[position:line_end].decode().split(" ")
             start = line_end + 2
             if words[0] not in DELIVERIES:
@@ -164,6 +171,7 @@ class _Reading:
             body = start + int(words[-2]) if words[0] == "HMSG" else start
             position = stop + 2
             if words[1].startswith(inbox):
+                self._count(delivered)
                 self._notice(words[1], data[start:body], data[body:stop])
                 continue
             _, place, number, time_ns, pending = words[3].rsplit(".", 4)
@@ -174,16 +182,27 @@ class _Reading:
             if sequence <= end:
                 kept = data[start:body] if headers else b""
                 found.append(Message(sequence, words[1], data[body:stop], int(time_ns), kept))
+        self._count(delivered)
+        self.ended = self.ended or pending == none_left or sequence >= end
+        return found, position
+
+    def _count(self, delivered: int) -> None:
         self._wanted -= delivered - self._delivered
         self._delivered = delivered
-        self.ended = self.ended or pending == "0" or sequence >= end
-        return found, position
 
     def _control(self, words: list[str]) -> None:
         if words[0] == "PING":
             self._wire.pong()
         elif words[0] == "-ERR":
             raise Unavailable("nats_refused", f"NATS refused a bulk read: {' '.join(words[1:])}.")
+
+    def _given_up(self, pull: int) -> None:
+        """The server has dropped a pull. Only when it had nothing at all for the newest one is this the end: it also
+        drops pulls when it is late in reading its own files.
+        """
+        if pull == self._pulls and self._delivered == self._before:
+            self.ended = True
+        self._wanted = 0
 
     def _notice(self, subject: str, headers: bytes, body: bytes) -> None:
         if subject.endswith(".created"):
@@ -192,6 +211,6 @@ class _Reading:
                 raise Unavailable("ledger_unavailable", f"A bulk read was refused: {answer['error']['description']}.")
             self._created = True
         elif headers.startswith((b"NATS/1.0 404", b"NATS/1.0 408")):
-            self.ended = True
+            self._given_up(int(subject.rsplit(".", 1)[1]))
         else:
             raise Unavailable("ledger_unavailable", f"A bulk read was ended: {headers[:80].decode()!r}.")

@@ -22,7 +22,7 @@ from nats.aio.subscription import Subscription
 from trialbook.errors import Unavailable
 from trialbook.ids import UUIDv7Source
 from trialbook.log.api import ApiError, call
-from trialbook.streams import NANO
+from trialbook.streams import NANO, filtered
 
 log = logging.getLogger(__name__)
 PULL_MESSAGES = 4000
@@ -32,6 +32,8 @@ HEARTBEAT_S = 5
 SILENCE_S = 12.0
 INACTIVE_S = 30
 CHECK_S = 0.5
+PULL_ENDED = ("MaxBytes", "Batch Completed")
+"""What a 409 says that ends one pull and leaves the consumer as it is."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +131,7 @@ class Tail:
         name = UUIDv7Source().new()
         config: dict[str, Any] = {
             "name": name,
-            "filter_subjects": self._filters,
+            **filtered(self._stream, self._filters),
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": self._received + 1,
             "ack_policy": "none",
@@ -205,6 +207,6 @@ class Tail:
             return
         self._pulls.pop(message.subject.rsplit(".", 1)[1], None)
         description = (message.headers or {}).get("Description", "")
-        expired = status in {"404", "408"} or (status == "409" and "MaxBytes" in description)
-        if not expired:  # the consumer or its server is gone
+        ended = status in {"404", "408"} or (status == "409" and any(words in description for words in PULL_ENDED))
+        if not ended:  # the consumer or its server is gone
             self._broken = True
