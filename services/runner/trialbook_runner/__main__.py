@@ -10,11 +10,11 @@ from functools import partial
 from trialbook.errors import Refusal
 from trialbook.llm.settings import PRICES_IN_WORKLOADS
 from trialbook_runner.execute.child import child_main
-from trialbook_runner.execute.environment import hide_initial
+from trialbook_runner.execute.environment import hide_initial, without_threads
 from trialbook_runner.execute.linux import adopt_orphans
 from trialbook_runner.execute.zygote import start_zygote
 from trialbook_runner.registry import load_registry
-from trialbook_runner.settings import THREAD_LIMITS, settings_from
+from trialbook_runner.settings import settings_from
 
 
 def main() -> int:
@@ -29,13 +29,10 @@ def main() -> int:
         for wire in ("httpx", "httpx2"):
             logging.getLogger(wire).setLevel(logging.WARNING)
     hide_initial()
-    ours = [name for name in THREAD_LIMITS if name not in os.environ]
-    os.environ.update(dict.fromkeys(ours, "1"))
     if prices := os.environ.get("TRIALBOOK_LLM_PRICES"):
         os.environ[PRICES_IN_WORKLOADS] = prices
-    registry = load_registry()
-    for name in ours:
-        del os.environ[name]
+    with without_threads():
+        registry = load_registry()
     adopt_orphans()  # what workloads leave when the fork server is killed
     zygote = start_zygote(partial(child_main, registry.workloads))
     import uvloop  # after the fork: it needs nothing of this

@@ -12,8 +12,6 @@ import msgspec
 from trialbook.errors import Invalid
 from trialbook.ids import parse_slug
 
-THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Set to 1 while workloads are loaded: the fork server has to stay single-threaded, and slots are the parallelism."""
 DEFAULT_POOLS = "default=4,inline=512,task=64"
 MAX_SLOTS = 4096
 

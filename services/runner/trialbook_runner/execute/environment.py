@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,6 +17,11 @@ HARMLESS = (
     "SSL_CERT_DIR",
 )  # fmt: skip
 """What programs need to find files, speak a language and use the machine; none of it is anybody's key."""
+THREAD_LIMITS = {
+    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}  # fmt: skip
+"""Keeps libraries from starting threads when they are loaded. pyarrow's allocator has one, whoever uses another."""
 _FIRST, _ENV_START, _ENV_END = 3, 50, 51
 """Numbers of fields in ``/proc/<pid>/stat``: the first one behind the name, and where the environment lies."""
 
@@ -31,6 +37,18 @@ def forget_the_runners(env: MutableMapping[str, str]) -> None:
     """Take away what only the runner may know: its addresses, passwords and keys. For a workload's own process."""
     for name in [name for name in env if name.startswith(("TRIALBOOK_", "NATS_")) and name != PASSED_ON]:
         del env[name]
+
+
+@contextmanager
+def without_threads() -> Iterator[None]:
+    """What is loaded inside starts no threads, which forks would lack; variables that the user has set stay."""
+    ours = {name: value for name, value in THREAD_LIMITS.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 def hide_initial() -> None:

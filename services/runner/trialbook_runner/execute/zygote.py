@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from trialbook_runner.execute import linux
-from trialbook_runner.settings import THREAD_LIMITS
+from trialbook_runner.execute.environment import without_threads
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE = 4096
@@ -152,15 +152,12 @@ class Zygote:
 
 def _warm(module: str) -> None:
     """Import what many children would import each for itself. Without threads of its own, for the sake of the forks."""
-    ours = [name for name in THREAD_LIMITS if name not in os.environ]
-    os.environ.update(dict.fromkeys(ours, "1"))
     try:
-        importlib.import_module(module)
+        with without_threads():
+            importlib.import_module(module)
     except Exception:  # the attempt meets the same and says so in its verdict
         log.exception("could not load %s ahead of its first use", module)
     finally:
-        for name in ours:
-            del os.environ[name]
         gc.freeze()
 
 
