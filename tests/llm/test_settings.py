@@ -191,6 +191,12 @@ def test_an_object_is_found_in_text(text: str) -> None:
         ('{"a": "x"}', "does not fit the schema at a"),
         ("{}", "'a' is a required property"),
         ("{" * 30_000, "not valid JSON"),
+        ('{"a":' * 30_000, "not valid JSON"),
+        ('{"a": NaN}', "not valid JSON"),
+        ('{"a": -Infinity}', "not valid JSON"),
+        ('{"a": 1e999}', "not valid JSON: Number out of range"),
+        ('{"a": 1' + "0" * 5000 + "}", "not valid JSON: Integer value out of range"),
+        ('{"a": 1, "b": "\\ud800"}', "not valid JSON"),
     ],
 )
 def test_what_is_no_object_says_why(text: str, why: str) -> None:

@@ -259,5 +259,5 @@ def _shown(completion: Completion, request: dict[str, Any]) -> Any:
         return completion.text
     try:
         return msgspec.json.decode(completion.text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return completion.text

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import jsonschema
+import msgspec
 
 DROPPED = frozenset({"default", "title", "$defs", "discriminator", "examples"})
 STARTS = 50
@@ -119,18 +120,22 @@ def parse_object(text: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_object(text: str) -> dict[str, Any]:
-    """Models wrap objects in fences and sentences: take the first place where one begins and ends."""
-    decoder = json.JSONDecoder()
+    """Models wrap objects in fences and sentences: take the first place where one begins and ends.
+
+    Python's own decoder finds the end and msgspec's decides: it takes no NaN, no number beyond a float and no half of a
+    character, none of which could be recorded.
+    """
+    decoder = json.JSONDecoder(parse_int=len)  # not int, which refuses long digits by another error
     start, problem = text.find("{"), "it holds no JSON object"
     for _ in range(STARTS):
         if start < 0:
             break
         try:
-            value, _ = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError) as error:
+            _, end = decoder.raw_decode(text, start)
+            value: dict[str, Any] = msgspec.json.decode(text[start:end])
+        except (ValueError, RecursionError) as error:
             problem = str(error)
         else:
-            if isinstance(value, dict):
-                return value
+            return value
         start = text.find("{", start + 1)
     raise NotAnObject(f"The answer is not valid JSON: {problem}")

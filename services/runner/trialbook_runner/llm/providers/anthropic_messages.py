@@ -6,13 +6,35 @@ import json
 from typing import Any
 
 import anthropic
+import msgspec
 
 from trialbook.llm import LlmSettings, ProviderSettings
 from trialbook.llm.usage import Usage
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.wall import behind_wall, http_client
+from trialbook_runner.llm.providers.whole import answered, shaped
 from trialbook_runner.llm.requests import Completion, OnText, Request
 from trialbook_runner.llm.schemas import inlined
+
+
+class _Tokens(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    input: Any = None
+
+
+class _Reply(msgspec.Struct):
+    content: list[_Block]
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: _Tokens | None = None
 
 
 class AnthropicMessages:
@@ -33,8 +55,7 @@ class AnthropicMessages:
         elif isinstance(budget, int) and budget > 0:
             arguments["thinking"] = {"type": "enabled", "budget_tokens": budget}
         if request.temperature is not None:
-            # Of the interface, but no longer among the client's parameters.
-            arguments["extra_body"] = {"temperature": request.temperature}
+            arguments["temperature"] = request.temperature
         return arguments
 
     async def complete(self, request: Request, on_text: OnText | None = None) -> Completion:
@@ -57,8 +78,12 @@ class AnthropicMessages:
 
     async def _call(self, sent: dict[str, Any], on_text: OnText | None) -> Completion:
         if on_text is None:
-            return _completion(await self._client.messages.create(**sent), sent)
-        async with self._client.messages.stream(**sent) as stream:
+            return _completion(await answered(self._client, "/v1/messages", sent, _Reply), sent)
+        arguments = dict(sent)
+        if "temperature" in arguments:
+            # Of the interface, but no longer among the client's parameters.
+            arguments["extra_body"] = {"temperature": arguments.pop("temperature")}
+        async with self._client.messages.stream(**arguments) as stream:
             async for event in stream:
                 if event.type == "text":
                     on_text(event.text)
@@ -67,29 +92,26 @@ class AnthropicMessages:
             reply = await stream.get_final_message()
         if reply.stop_reason is None:
             raise CallFailed("connection", "the stream ended before the answer was complete")
-        return _completion(reply, sent)
+        return _completion(shaped(reply, _Reply), sent)
 
 
-def _completion(reply: Any, sent: dict[str, Any]) -> Completion:
-    content = getattr(reply, "content", None)
-    if not isinstance(content, list):
-        raise CallFailed("malformed", "the answer has no content")
+def _completion(reply: _Reply, sent: dict[str, Any]) -> Completion:
     if reply.stop_reason == "refusal":
         raise CallFailed("refused", "the model refused to answer")
-    uses = [block.input for block in content if getattr(block, "type", "") == "tool_use"]
-    texts = [block.text for block in content if getattr(block, "type", "") == "text"]
+    uses = [block.input for block in reply.content if block.type == "tool_use"]
+    texts = [block.text or "" for block in reply.content if block.type == "text"]
     text = json.dumps(uses[0], ensure_ascii=False) if uses and "tools" in sent else "".join(texts)
     return Completion(
-        text=text, model=reply.model or sent["model"], usage=_usage(reply.usage), finish=str(reply.stop_reason or "")
+        text=text, model=reply.model or sent["model"], usage=_usage(reply.usage), finish=reply.stop_reason or ""
     )
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(tokens: _Tokens | None) -> Usage:
     """Anthropic counts cached tokens apart from the others."""
-    if usage is None:
+    if tokens is None:
         return Usage()
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    read, written = tokens.cache_read_input_tokens or 0, tokens.cache_creation_input_tokens or 0
     return Usage(
-        input_tokens=(usage.input_tokens or 0) + read + written, output_tokens=usage.output_tokens or 0,
+        input_tokens=(tokens.input_tokens or 0) + read + written, output_tokens=tokens.output_tokens or 0,
         cached_tokens=read,
     )  # fmt: skip

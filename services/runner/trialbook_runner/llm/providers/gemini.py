@@ -99,6 +99,8 @@ def _completion(text: str, reply: Any, model: str) -> Completion:
     finish = _finish(reply)
     if finish in WITHHELD:
         raise CallFailed("refused", f"the answer was withheld: {finish}")
+    if not text and not finish:
+        raise CallFailed("malformed", "the answer has neither a text nor a reason for its end")
     return Completion(text=text, model=reply.model_version or model, usage=_usage(reply.usage_metadata), finish=finish)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import openai
 
@@ -46,6 +47,12 @@ def make_client(provider: ProviderSettings, settings: LlmSettings) -> tuple[open
         await credential.close()
 
     return client, close
+
+
+def chat_path(provider: str, model: str) -> str:
+    """Where chat completions are, below the client's address: in Azure each deployment has its own."""
+    where = "/chat/completions"
+    return f"/deployments/{quote(model, safe='')}{where}" if provider == "azure_openai" else where
 
 
 def is_reasoning(model: str) -> bool:

@@ -4,13 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from trialbook.llm import LlmSettings, ProviderSettings
 from trialbook.llm.usage import Usage
 from trialbook_runner.llm.errors import CallFailed
 from trialbook_runner.llm.providers.openai_client import make_client, sent_effort, sent_temperature
 from trialbook_runner.llm.providers.wall import behind_wall
+from trialbook_runner.llm.providers.whole import answered, shaped
 from trialbook_runner.llm.requests import Completion, OnText, Request
 from trialbook_runner.llm.schemas import strict
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Tokens(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _Item(msgspec.Struct):
+    content: list[_Part] | None = None
+
+
+class _Error(msgspec.Struct):
+    message: str = "no reason was given"
+
+
+class _Reply(msgspec.Struct):
+    output: list[_Item]
+    error: _Error | None = None
+    model: str | None = None
+    status: str | None = None
+    usage: _Tokens | None = None
 
 
 class OpenAIResponses:
@@ -34,8 +71,7 @@ class OpenAIResponses:
         sent["input"] = [{"role": m.role, "content": m.content} for m in request.messages]
         if request.output == "schema" and request.schema is not None:
             schema = {"type": "json_schema", "name": request.schema_name, "strict": True}
-            # As a raw member: the client would otherwise walk through the whole schema with every call.
-            sent["extra_body"] = {"text": {"format": {**schema, "schema": strict(request.schema)}}}
+            sent["text"] = {"format": {**schema, "schema": strict(request.schema)}}
         return await behind_wall(lambda: self._call(sent, on_text))
 
     async def close(self) -> None:
@@ -44,7 +80,7 @@ class OpenAIResponses:
 
     async def _call(self, sent: dict[str, Any], on_text: OnText | None) -> Completion:
         if on_text is None:
-            return _completion(await self._client.responses.create(**sent), sent["model"])
+            return _completion(await answered(self._client, "/responses", sent, _Reply), sent["model"])
         final: Any = None
         stream = await self._client.responses.create(**sent, stream=True)
         async with stream:
@@ -55,33 +91,25 @@ class OpenAIResponses:
                     final = event.response
         if final is None:
             raise CallFailed("connection", "the stream ended before the answer was complete")
-        return _completion(final, sent["model"])
+        return _completion(shaped(final, _Reply), sent["model"])
 
 
-def _completion(reply: Any, model: str) -> Completion:
-    output = getattr(reply, "output", None)
-    if not isinstance(output, list):
-        raise CallFailed("malformed", "the answer has no output")
-    error = getattr(reply, "error", None)
-    if error is not None:
-        raise CallFailed("server_error", str(getattr(error, "message", error)))
-    parts = [part for item in output for part in (getattr(item, "content", None) or [])]
-    refusals = [part.refusal for part in parts if getattr(part, "type", "") == "refusal"]
+def _completion(reply: _Reply, model: str) -> Completion:
+    if reply.error is not None:
+        raise CallFailed("server_error", reply.error.message)
+    parts = [part for item in reply.output for part in item.content or []]
+    refusals = [part.refusal for part in parts if part.type == "refusal"]
     if refusals:
         raise CallFailed("refused", f"the model refused: {refusals[0]}")
-    text = "".join(part.text for part in parts if getattr(part, "type", "") == "output_text")
-    return Completion(
-        text=text, model=getattr(reply, "model", None) or model, usage=_usage(reply.usage),
-        finish=str(reply.status or ""),
-    )  # fmt: skip
+    text = "".join(part.text or "" for part in parts if part.type == "output_text")
+    return Completion(text=text, model=reply.model or model, usage=_usage(reply.usage), finish=reply.status or "")
 
 
-def _usage(usage: Any) -> Usage:
-    if usage is None:
+def _usage(tokens: _Tokens | None) -> Usage:
+    if tokens is None:
         return Usage()
-    cached = getattr(getattr(usage, "input_tokens_details", None), "cached_tokens", None)
-    reasoning = getattr(getattr(usage, "output_tokens_details", None), "reasoning_tokens", None)
+    read, made = tokens.input_tokens_details or _Details(), tokens.output_tokens_details or _Details()
     return Usage(
-        input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0,
-        cached_tokens=cached or 0, reasoning_tokens=reasoning or 0,
+        input_tokens=tokens.input_tokens or 0, output_tokens=tokens.output_tokens or 0,
+        cached_tokens=read.cached_tokens or 0, reasoning_tokens=made.reasoning_tokens or 0,
     )  # fmt: skip

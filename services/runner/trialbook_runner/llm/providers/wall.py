@@ -1,17 +1,20 @@
-"""The wall around the providers' clients: their exceptions hold requests with keys, so none passes it."""
+"""The wall around the providers' clients: their exceptions hold requests with keys, so none passes it, and neither does
+an answer that cannot be recorded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
+import msgspec
 
 from trialbook.clock import Clock, SystemClock
 from trialbook_runner.llm.backoff import parse_retry_after
 from trialbook_runner.llm.errors import CallFailed, Kind
+from trialbook_runner.llm.requests import Completion
 
-T = TypeVar("T")
 BY_STATUS: dict[int, Kind] = {
     400: "bad_request", 401: "authentication", 403: "authentication", 404: "not_found", 408: "timeout",
     409: "server_error", 413: "bad_request", 422: "bad_request", 425: "server_error", 429: "rate_limited",
@@ -29,16 +32,31 @@ STRUCTURED = (
 TEXT_LIMIT = 600
 
 
-async def behind_wall(call: Callable[[], Awaitable[T]], clock: Clock | None = None) -> T:
+async def behind_wall(call: Callable[[], Awaitable[Completion]], clock: Clock | None = None) -> Completion:
     """The result of ``call``; whatever a client raises becomes ``CallFailed`` without cause or context."""
     try:
-        return await call()
+        return checked(await call())
     except CallFailed:
         raise
     except Exception as error:  # noqa: BLE001 - nothing of a client may pass: its exceptions hold requests with keys
         failure = translated(error, clock or SystemClock())
     # Raised outside the handler, so that the client's exception is not kept as its context.
     raise failure
+
+
+def checked(completion: Completion) -> Completion:
+    """The same with its types enforced, which clients' models do not; a character that a stream cut in two is put
+    together. Raises ``CallFailed`` and ``ValueError`` for what is no text.
+    """
+    if not isinstance(completion.text, str):
+        raise CallFailed("malformed", "the answer is not a text")
+    if not completion.text.isascii():
+        text = completion.text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        completion = msgspec.structs.replace(completion, text=text)
+    sound = msgspec.convert(msgspec.to_builtins(completion), Completion)
+    if min(msgspec.structs.astuple(sound.usage)) < 0:
+        raise CallFailed("malformed", "the answer counts fewer than no tokens")
+    return sound
 
 
 def translated(error: Exception, clock: Clock) -> CallFailed:
