@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +103,7 @@ def fails(error: Exception) -> Any:
         (fails(KeyError("tea")), "'tea'"),
         (fails(RuntimeError()), "RuntimeError"),
         (lambda *_: None, "Scenario result is not available"),
-        (lambda *_: [1], "Expected `object`, got `array`"),
+        (lambda *_: [1], "A result has named members: list has none"),
         (lambda *_: {"x": object()}, "A result is JSON: object does not fit in"),
     ],
 )
@@ -117,6 +118,31 @@ def test_results_are_json_as_clients_see_them() -> None:
     assert {**trial.result, "scenario_id": "", "completed_at": ""} == {
         "scenario_id": "", "completed_at": "", "n": 3, "f": 0.5, "a": [0, 1], "nan": None, "7": True,
     }  # fmt: skip
+
+
+def test_rows_of_tables_with_missing_values_are_results() -> None:
+    table = pd.DataFrame(
+        {
+            "text": pd.array(["a", None], dtype="string"), "flag": pd.array([True, None], dtype="boolean"),
+            "count": pd.array([1, None], dtype="Int64"), "share": [0.5, None], "kind": pd.Categorical(["k", None]),
+            "day": pd.to_datetime(["2026-01-02", None]), "lasts": pd.to_timedelta(["1h", None]),
+        }
+    )  # fmt: skip
+    trial = ending(lambda *_: {"rows": table.to_dict("records"), "texts": table["text"]})
+    assert trial.error is None
+    first = {
+        "text": "a", "flag": True, "count": 1, "share": 0.5, "kind": "k", "day": "2026-01-02T00:00:00",
+        "lasts": "PT3600S",
+    }  # fmt: skip
+    assert trial.result["rows"] == [first, dict.fromkeys(first)]
+    assert trial.result["texts"] == ["a", None]
+
+
+def test_no_result_can_pretend_to_be_of_other_data() -> None:
+    trial = ending(lambda *_: {"more": 1, "scenario_id": "mine", "completed_at": "never"})
+    honest = ending(lambda *_: {"more": 1})
+    assert trial.result == honest.result
+    assert list(trial.result) == ["scenario_id", "completed_at", "more"]
 
 
 def measured(name: str, value: Any) -> Kpi:

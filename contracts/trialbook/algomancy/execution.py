@@ -14,6 +14,8 @@ from trialbook.algomancy.parameter_sets import Values
 from trialbook.workload import Cancelled, Paused
 
 NO_RESULT = "Scenario result is not available"
+MISSING = ("NAType", "NaTType")
+"""What pandas has for missing values beside NaN; pandas itself is not needed here."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def execute(
         made = algorithm.run(data, values, progress)
         if made is None:
             return Outcome(error=NO_RESULT)
-        result = {**stamp(), **_plain(made)}
+        stamped = stamp()
+        result = {**stamped, **_plain(made), **stamped}
     except (Cancelled, Paused):
         raise
     except Exception as error:  # noqa: BLE001 -- an algorithm may raise anything; the scenario reports it
@@ -57,12 +60,17 @@ def execute(
 
 
 def _plain(made: Mapping[str, Any]) -> dict[str, Any]:
-    """The result as clients will see it: numpy's numbers and arrays become plain ones, NaN becomes null."""
-    return msgspec.json.decode(msgspec.json.encode(made, enc_hook=_unpack), type=dict[str, Any])
+    """The result as clients will see it: numpy's and pandas' values become plain ones, missing ones null."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(made, enc_hook=_unpack), type=dict[str, Any])
+    except msgspec.ValidationError:
+        raise TypeError(f"A result has named members: {type(made).__name__} has none") from None
 
 
 def _unpack(value: Any) -> Any:
-    for method in ("tolist", "to_pydatetime"):
+    if type(value).__name__ in MISSING:
+        return None
+    for method in ("tolist", "to_pydatetime", "to_pytimedelta"):
         if hasattr(value, method):
             return getattr(value, method)()
     raise TypeError(f"A result is JSON: {type(value).__name__} does not fit in")
