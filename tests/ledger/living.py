@@ -74,8 +74,16 @@ async def submit(http: httpx.AsyncClient, workload: str, key: str = "", **more: 
     return str(reply.json()["id"])
 
 
+async def begun(http: httpx.AsyncClient) -> None:
+    """Until the first session has its own datasets: they are made in the background after the start."""
+    async with asyncio.timeout(60):
+        while not (await http.get("/algomancy/api/v1/sessions/main/scenarios")).json():
+            await asyncio.sleep(0.1)
+
+
 async def fill(http: httpx.AsyncClient) -> list[str]:
     """Runs that completed, failed, were retried, cancelled and deleted, with names, keys, logs, metrics and files."""
+    await begun(http)
     runs = [await submit(http, "noop", key=f"key-{n}", labels={"n": str(n)}) for n in range(5)]
     runs.append(await submit(http, "command", params={"argv": [sys.executable, "-c", TALKING]}, name="talking"))
     runs.append(await submit(http, "command", params={"argv": [sys.executable, "-c", FAILING]}))
