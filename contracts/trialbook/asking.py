@@ -41,10 +41,14 @@ class NatsAsk:
         return reply.data, media_type
 
     async def _request(self, workspace: str, query: Query, timeout_s: float) -> Msg:
-        subject, payload = subjects.ask(workspace, query.NAME), msgspec.json.encode(query)
+        return await self.forward(workspace, query.NAME, msgspec.json.encode(query), timeout_s)
+
+    async def forward(self, workspace: str, name: str, payload: bytes, timeout_s: float) -> Msg:
+        """The answer to a question as it came, whatever it says. Raises ``Unavailable`` when nobody answers."""
+        subject = subjects.ask(workspace, name)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        try_s = timeout_s if isinstance(query, Sql) else TRY_S
+        try_s = timeout_s if name == Sql.NAME else TRY_S
         while (left := deadline - loop.time()) > 0:
             try:
                 return await self._nc.request(subject, payload, timeout=min(left, try_s))

@@ -53,6 +53,11 @@ def actor(user: str) -> str:
     return f"{ACTOR}{user}"
 
 
+def may_ask(query: str) -> bool:
+    """Whether a query is one of ``QUESTIONS``."""
+    return any(query == name or (name.endswith(">") and query.startswith(name[:-1])) for name in QUESTIONS)
+
+
 def durable(user: str, slot: str) -> str:
     """Name of a user's consumer; the sign cannot stand in a user's name, so two users never share one."""
     return f"{user}@{slot}"

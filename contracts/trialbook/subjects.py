@@ -2,8 +2,9 @@
 
 Layout: ``fact.<workspace>.<kind>.<id>.<name>[.<pool>.<priority>]``, ``signal.<workspace>.run.<id>.<kind>``,
 ``tap.<fact or signal subject>`` (republished copies, for outside subscribers), ``ask.<workspace>.<query>``,
-``presence.<what>.<id>``, ``blob.<sha256>.<part>``. A user from outside commands on ``cmd.<workspace>.<verb>``, which
-the server turns into ``cmd.<workspace>.<user>.<verb>`` on the way into the services' account, and pulls below ``js.``.
+``presence.<what>.<id>``, ``blob.<sha256>.<part>``. A user from outside commands on ``cmd.<workspace>.<verb>`` and asks
+on ``ask.<workspace>.<query>``, which the server turns into ``cmd.<workspace>.<user>.<verb>`` and
+``question.<workspace>.<user>.<query>`` on the way into the services' account, and pulls below ``js.``.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ REBUILD = "rebuild"
 TAP = "tap."
 TAPS_ALL = "tap.>"
 COMMANDS_ALL = "cmd.*.*.>"
+QUESTIONS_ALL = "question.*.*.>"
+"""What users from outside ask, under their names."""
 INBOXES_ALL = "_INBOX.>"
 PULL_PREFIX = "js"
 """What stands for ``$JS.API`` in the account of a user from outside; clients call it the API prefix of JetStream."""
 HELD = "_held"
 """In the place of a pool: the entry waits in its run's lane. No pool can be called so."""
 
-RESERVED = frozenset({"fact", "signal", "tap", "ask", "cmd", "presence", "blob", "key", "checkpoint", "js"})
+RESERVED = frozenset({"fact", "signal", "tap", "ask", "question", "cmd", "presence", "blob", "key", "checkpoint", "js"})
 """First tokens of the services' subjects, onto which nobody else publishes."""
 MAX_PREFIX = 200
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
@@ -123,10 +126,15 @@ def command_of(workspace: str, user: str, verb: str) -> str:
     return f"cmd.{workspace}.{user}.{verb}"
 
 
-def commanded(subject: str) -> tuple[str, str, str]:
-    """Workspace, user and verb of a subject that ``COMMANDS_ALL`` matched."""
-    _, workspace, user, verb = subject.split(".", 3)
-    return workspace, user, verb
+def question_of(workspace: str, user: str, query: str) -> str:
+    """Where the services hear what a user from outside asks."""
+    return f"question.{workspace}.{user}.{query}"
+
+
+def from_user(subject: str) -> tuple[str, str, str]:
+    """Workspace, user and verb or query of a subject that ``COMMANDS_ALL`` or ``QUESTIONS_ALL`` matched."""
+    _, workspace, user, name = subject.split(".", 3)
+    return workspace, user, name
 
 
 def presence(what: Literal["runner", "workload", "projector", "ledger", "lease"], id_: str) -> str:

@@ -2,7 +2,8 @@
 
 What a user may reach is decided by what its account imports, not by permissions alone. The server replaces the reply
 subject of whatever crosses between accounts, so nobody can have us publish where he may not; and the name in
-``cmd.<workspace>.<user>.<verb>`` is put there by the server. See docs/decisions/0015-an-account-for-each-user.md.
+``cmd.<workspace>.<user>.<verb>`` and ``question.<workspace>.<user>.<query>`` is put there by the server.
+See docs/decisions/0015-an-account-for-each-user.md.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ USER_TEXT = """\
 
 def exports() -> list[str]:
     """What leaves the services' account, one line each."""
-    streamed = [subjects.ASKS_ALL, subjects.pull_next("*", "*")]
-    single = [subjects.COMMANDS_ALL, subjects.consumer_info("*", "*"), subjects.acks("*", "*")]
+    streamed = [subjects.pull_next("*", "*")]
+    single = [subjects.QUESTIONS_ALL, subjects.COMMANDS_ALL, subjects.consumer_info("*", "*"), subjects.acks("*", "*")]
     return [
         f"{{ stream: {_quote(subjects.TAPS_ALL)} }}",
         *(f"{{ service: {_quote(subject)}, response: stream }}" for subject in streamed),
@@ -106,15 +107,17 @@ def user_text(user: Outsider) -> str:
     taps = [subjects.tap(subjects.facts_in(workspace)), subjects.tap(subjects.signals_in(workspace))]
     verbs = "consumer.>" if user.read_only else ">"
     asks, commands = [subjects.ask(workspace, name) for name in QUESTIONS], subjects.command(workspace, verbs)
-    imports = [_stream(subject) for subject in taps] + [_service(subject) for subject in asks]
+    imports = [_stream(subject) for subject in taps]
+    for name, subject in zip(QUESTIONS, asks, strict=True):
+        imports.append(_service(subjects.question_of(workspace, user.name, name), subject))
     imports.append(_service(subjects.command_of(workspace, user.name, verbs), commands))
     publish = [*asks, commands]
-    for name in (durable(user.name, slot) for slot in SLOTS):
-        acks = subjects.acks("*", name)
+    for consumer in (durable(user.name, slot) for slot in SLOTS):
+        acks = subjects.acks("*", consumer)
         imports.append(_service(acks))
         publish.append(acks)
         for stream in STREAMS.values():
-            for subject in (subjects.pull_next(stream, name), subjects.consumer_info(stream, name)):
+            for subject in (subjects.pull_next(stream, consumer), subjects.consumer_info(stream, consumer)):
                 imports.append(_service(subject, subjects.below_prefix(subject)))
                 publish.append(subjects.below_prefix(subject))
     return USER_TEXT.format(

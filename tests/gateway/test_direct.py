@@ -113,8 +113,45 @@ async def test_unknown_commands_are_refused_with_those_there_are(nc: Client, act
 async def test_bursts_are_answered_one_and_all(nc: Client, actor: Actor) -> None:
     answers = await asyncio.gather(*(command(nc, "run.cancel", {"id": "0" * 32}) for _ in range(600)))
     codes = {answer["error"]["code"] for answer in answers}
-    assert codes <= {"run_not_found", "overloaded"}
+    assert codes <= {"run_not_found", "too_many_requests"}
     assert (await submitted(nc))["status"] == "queued"
+
+
+async def ask(nc: Client, query: str, body: Any, who: str = "alice") -> Any:
+    reply = await nc.request(f"question.main.{who}.{query}", msgspec.json.encode(body), timeout=20)
+    return msgspec.json.decode(reply.data)
+
+
+@pytest.mark.parametrize("what", ["commands", "questions"])
+async def test_the_flood_of_one_user_is_that_users_trouble(nc: Client, actor: Actor, what: str) -> None:
+    async def one(who: str) -> Any:
+        if what == "commands":
+            return await command(nc, "run.submit", {"workload": "probe", "start": False}, who=who)
+        return await ask(nc, "sql", {"sql": "SELECT count(*) FROM range(1000000)"}, who)
+
+    flood = asyncio.gather(*(one("mallory") for _ in range(1500)))
+    polite = [await one("alice") for _ in range(10)]
+    assert all("result" in answer for answer in polite), polite
+    answers = await flood
+    refused = [answer["error"] for answer in answers if "error" in answer]
+    assert {error["code"] for error in refused} == {"too_many_requests"}
+    assert {(error["kind"], error["extra"]["retry_after_s"]) for error in refused} == {("rate_limited", 1)}
+    assert len(answers) - len(refused) >= 256, "what had waited was carried out"
+    assert "result" in await one("mallory")
+
+
+async def test_questions_are_answered_as_the_projector_answers(nc: Client, actor: Actor) -> None:
+    run = await submitted(nc)
+    seen = await ask(nc, "run.get", {"id": run["id"], "at_least": run["sequence"]})
+    assert seen["result"]["id"] == run["id"]
+    assert seen["facts"] >= run["sequence"]
+    assert (await ask(nc, "run.get", {"id": "0" * 32}))["error"]["code"] == "run_not_found"
+    assert (await ask(nc, "run.list", {"limit": "x"}))["error"]["code"] == "invalid_query"
+    for query in ("health", "rebuild", "seal", "ledger.state", "run", "sqlx"):
+        assert (await ask(nc, query, {}))["error"]["code"] == "unknown_query"
+    csv = await nc.request("question.main.alice.sql", b'{"sql": "SELECT 1 AS one", "format": "csv"}', timeout=10)
+    assert csv.data.split() == [b"one", b"1"]
+    assert (csv.headers or {})["Trialbook-Media-Type"].startswith("text/csv")
 
 
 async def test_consumers_are_made_listed_and_deleted(nc: Client, actor: Actor) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trialbook import subjects
 from trialbook_deploy.asyncapi.schemas import REF, parameters, ref, schemas
-from trialbook_gateway.direct.commands import QUEUE_GROUP
+from trialbook_gateway.direct.desk import QUEUE_GROUP
 from trialbook_gateway.direct.verbs import VERBS, Carried
 
 REPLIES = "replies"

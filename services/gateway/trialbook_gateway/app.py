@@ -15,7 +15,7 @@ from trialbook_gateway.catalogue import BODIES, ROUTERS, VIEWS
 from trialbook_gateway.cors import GroupCors
 from trialbook_gateway.data_subjects import HEADER as DATA_SUBJECT
 from trialbook_gateway.dialects import mount_dialects
-from trialbook_gateway.direct.commands import Commands
+from trialbook_gateway.direct import desks
 from trialbook_gateway.faults import Faults
 from trialbook_gateway.heads import Heads
 from trialbook_gateway.hot import HotPaths
@@ -41,12 +41,10 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.start()
-        commands = Commands(services)
-        await commands.start()
         try:
-            yield
+            async with desks(services):
+                yield
         finally:
-            await commands.close()
             await services.close()
             await services.telemetry.tracing.close()
 

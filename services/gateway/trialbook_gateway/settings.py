@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live_max_clients: int = 5_000
     live_frame_bytes: int = 4096
     """Largest frame accepted from a WebSocket client."""
+    nats_user_open: int = 16
+    """Commands of one user on NATS that are carried out at a time, and questions that are answered."""
+    nats_user_waiting: int = 256
+    """Commands (and questions) of one user on NATS that may wait behind those; more are refused."""
     witness_keys: tuple[PublicKey, ...] = ()
     """Witnesses whose cosignatures are taken."""
     ready_lag_messages: int = 50_000
@@ -83,6 +87,12 @@ def parse_level(text: str) -> str:
     return text.lower()
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError("must be 1 or more.")
+    return number
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
@@ -100,6 +110,8 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "TRIALBOOK_LIVE_SEND_TIMEOUT_S": ("live_send_timeout_s", float),
     "TRIALBOOK_LIVE_LAG_MESSAGES": ("live_lag_messages", int), "TRIALBOOK_LIVE_RING_BYTES": ("live_ring_bytes", int),
     "TRIALBOOK_LIVE_MAX_CLIENTS": ("live_max_clients", int),
+    "TRIALBOOK_NATS_USER_OPEN": ("nats_user_open", _count),
+    "TRIALBOOK_NATS_USER_WAITING": ("nats_user_waiting", _count),
     "TRIALBOOK_WITNESS_KEYS": ("witness_keys", witness_keys),
     "TRIALBOOK_READY_LAG_MESSAGES": ("ready_lag_messages", int),
 }  # fmt: skip
