@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from trialbook import Context
 from trialbook.clock import SystemClock
+from trialbook.errors import Invalid
 from trialbook.ids import derived_id
 from trialbook_marketplace.rows import History, Row
+from trialbook_runner.workloads.shortened import shortened
 
 HISTORY = "history.ndjson.gz"
 """One JSON object per line: ``kind`` (agent, action or log) beside the row's members, each kind in index order."""
@@ -28,18 +32,33 @@ class Recorder:
     def agent(self, row: Row) -> None:
         """Emit as a row of the table ``agent``."""
         self.history.agent(row)
-        self._ctx.row("agent", row["index"], row["data"], row_id=row["id"])
+        self._emit("agent", row)
 
     def action(self, row: Row) -> None:
         """Emit as a row of the table ``action``."""
         self.history.action(row)
-        self._ctx.row("action", row["index"], row["data"], row_id=row["id"])
+        self._emit("action", row)
 
     def log(self, row: Row) -> None:
         """Emit as a log line; the logger is the agent's id or ``marketplace_experiment``."""
         self.history.log(row)
-        data = row["data"]
-        self._ctx.log(data["message"], level=data["level"], logger=data["name"], data=data["data"])
+        entry = row["data"]
+        level, logger = entry["level"], entry["name"]
+        with_data = partial(self._ctx.log, entry["message"], level=level, logger=logger)
+        _fitting(lambda data: with_data(data=data), entry["data"])
+
+    def _emit(self, table: str, row: Row) -> None:
+        _fitting(lambda data: self._ctx.row(table, row["index"], data, row_id=row["id"]), row["data"])
+
+
+def _fitting(emit: Callable[[Any], None], data: Any) -> None:
+    """Emit the data, shortened when it is too large for a signal."""
+    try:
+        emit(data)
+    except Invalid as refused:
+        if refused.code != "record_too_large":
+            raise
+        emit(shortened(data))
 
 
 class ContextClock(SystemClock):
