@@ -24,6 +24,7 @@ from trialbook.log.bulk import read_stream
 from trialbook.log.purging import record
 from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Message
+from trialbook.log.waiting import STARTS, Waiting
 from trialbook.streams import BLOBS, CHECKPOINTS, FACTS, SIGNALS
 
 RUNNING, DONE = "trialbook.importing", "trialbook.imported"
@@ -108,15 +109,18 @@ class Importer:
         await self._blobs()
         if keys.FILE in self._manifest.files:
             await keys.given(self._nc, await self._source.get(keys.FILE))
+        waiting = Waiting()
         for stream, part in self._manifest.streams.items():
             appender = Appender(self._nc, stream, atomic=stream == FACTS)
             if stream == SIGNALS:
                 await appender.begin_at(part.segments[0].first if part.segments else part.last + 1)
             async for batch in read_part(self._source, self._manifest, stream):
                 await appender.append(batch)
+                if stream == FACTS:
+                    waiting.take((message.sequence, message.subject) for message in batch)
                 self._tell(stream, batch[-1].sequence - part.first + 1, part.last - part.first + 1)
         await self._compare()
-        await record(self._nc, {RUNNING: "", DONE: digest})
+        await record(self._nc, {RUNNING: "", DONE: digest, STARTS: waiting.starts()})
 
     async def _begin(self, digest: str) -> None:
         """Make sure that nothing is there but the beginning of this import."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -14,6 +15,7 @@ from trialbook.clock import Clock
 from trialbook.domain.run.spec import PRIORITIES
 from trialbook.errors import Unavailable
 from trialbook.log.api import ApiError, call_until_ready
+from trialbook.log.waiting import start_of
 from trialbook.streams import FACTS, NANO
 from trialbook_runner.entry import Entry, nak
 from trialbook_runner.leases import Leases
@@ -21,18 +23,22 @@ from trialbook_runner.pull import Puller
 
 log = logging.getLogger(__name__)
 MAX_ACK_PENDING = 20_000
+CONSUMER_NOT_FOUND = 10014
 TICK_S = 0.25
 RETRY_S = 0.25
 HELD_S = 5.0
 
 
 async def ensure_consumer(nc: Client, pool: str, priority: str, lease_s: float) -> str:
-    """Create or update the durable consumer that all runners of a pool share; returns its name."""
+    """Create or update the durable consumer that all runners of a pool share; returns its name.
+
+    Where it begins is decided once (see ``trialbook.log.waiting``): what it has delivered cannot be taken back.
+    """
     name = f"queue-{pool}-{priority}"
     config = {
         "durable_name": name,
         "filter_subjects": subjects.queue(pool, priority),
-        "deliver_policy": "all",
+        **await _beginning(nc, name, pool, priority),
         "ack_policy": "explicit",
         "ack_wait": int(lease_s * NANO),
         "max_deliver": -1,
@@ -42,6 +48,19 @@ async def ensure_consumer(nc: Client, pool: str, priority: str, lease_s: float) 
     body = {"stream_name": FACTS, "config": config}
     await call_until_ready(nc, f"CONSUMER.DURABLE.CREATE.{FACTS}.{name}", body)
     return name
+
+
+async def _beginning(nc: Client, name: str, pool: str, priority: str) -> dict[str, Any]:
+    try:
+        present = (await call_until_ready(nc, f"CONSUMER.INFO.{FACTS}.{name}"))["config"]
+    except ApiError as error:
+        if error.code != CONSUMER_NOT_FOUND:
+            raise
+        start = start_of(await call_until_ready(nc, f"STREAM.INFO.{FACTS}"), pool, priority)
+        if start == 1:
+            return {"deliver_policy": "all"}
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": start}
+    return {key: present[key] for key in ("deliver_policy", "opt_start_seq") if key in present}
 
 
 class Pool:
