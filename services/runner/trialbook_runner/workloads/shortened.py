@@ -15,8 +15,8 @@ MARK = "shortened"
 
 
 def shortened(data: dict[str, Any]) -> dict[str, Any]:
-    """The same shape within ``MAX_RECORD_BYTES``: long texts say how much is missing, lists and objects keep their first
-    members, and ``shortened`` is true. What cannot be brought down is returned as short as it gets.
+    """The same shape within ``MAX_RECORD_BYTES``: long texts say how much is missing, lists and objects keep their
+    first members, and ``shortened`` is true. What cannot be brought down is returned as short as it gets.
     """
     cut: dict[str, Any] = {}
     for characters, members in STEPS:
