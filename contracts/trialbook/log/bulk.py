@@ -7,81 +7,20 @@ stream use ``Tail``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from trialbook.errors import Unavailable
 from trialbook.ids import UUIDv7Source
 from trialbook.log.tail import Message
+from trialbook.log.wire import Wire
 from trialbook.streams import NANO, filtered
 
-READ_BYTES = 1024 * 1024
 PULL_MESSAGES = 20_000
-CONNECT_S = 5.0
-SILENCE_S = 20.0
 ANY_SEQUENCE = (1 << 63) - 1
 DELIVERIES = ("HMSG", "MSG")
 _PULL = msgspec.json.encode({"batch": PULL_MESSAGES, "no_wait": True})
-
-
-class _Wire:
-    """One raw connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, url: str) -> _Wire:
-        parts = urlsplit(url)
-        if parts.scheme != "nats":
-            raise Unavailable("bulk_unsupported", f"Bulk reads need a nats:// address, not {parts.scheme}://.")
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222, limit=READ_BYTES)
-                await reader.readline()  # INFO
-                options: dict[str, bool | int | str] = {
-                    "verbose": False,
-                    "pedantic": False,
-                    "headers": True,
-                    "no_responders": True,
-                    "protocol": 1,
-                }
-                if parts.username:
-                    options |= {"user": unquote(parts.username), "pass": unquote(parts.password or "")}
-                writer.write(b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n")
-                while (line := await reader.readline()) != b"PONG\r\n":
-                    if line.startswith(b"-ERR") or not line:
-                        raise Unavailable("nats_refused", f"NATS refused the connection: {line.decode().strip()}.")
-        except (OSError, TimeoutError) as error:
-            raise Unavailable("nats_unreachable", "NATS does not answer.") from error
-        return cls(reader, writer)
-
-    def subscribe(self, subject: str) -> None:
-        self._writer.write(f"SUB {subject} 1\r\n".encode())
-
-    def publish(self, subject: str, reply: str, payload: bytes) -> None:
-        self._writer.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n")
-
-    def pong(self) -> None:
-        self._writer.write(b"PONG\r\n")
-
-    async def receive(self) -> bytes:
-        """The bytes of one socket read."""
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                data = await self._reader.read(READ_BYTES)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable("ledger_unavailable", "NATS stopped answering during a bulk read.") from error
-        if not data:
-            raise Unavailable("ledger_unavailable", "NATS closed the connection during a bulk read.")
-        return data
-
-    async def close(self) -> None:
-        self._writer.close()
-        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
 
 
 async def read_stream(
@@ -93,7 +32,7 @@ async def read_stream(
 
     Raises ``Unavailable`` when the server goes away or a gap is seen; read again from the last sequence then.
     """
-    wire = await _Wire.open(url)
+    wire = await Wire.open(url)
     try:
         async for batch in _read(wire, _Reading(wire, stream, up_to, headers), filters, after):
             yield batch
@@ -101,7 +40,7 @@ async def read_stream(
         await wire.close()
 
 
-async def _read(wire: _Wire, reading: _Reading, filters: list[str], after: int) -> AsyncIterator[list[Message]]:
+async def _read(wire: Wire, reading: _Reading, filters: list[str], after: int) -> AsyncIterator[list[Message]]:
     reading.create(filters, after)
     rest = b""
     while not reading.ended:
@@ -116,7 +55,7 @@ async def _read(wire: _Wire, reading: _Reading, filters: list[str], after: int) 
 class _Reading:
     """One consumer's state: what was asked for and what has come."""
 
-    def __init__(self, wire: _Wire, stream: str, up_to: int | None, headers: bool) -> None:
+    def __init__(self, wire: Wire, stream: str, up_to: int | None, headers: bool) -> None:
         self.ended = False
         self._headers = headers
         self._wire, self._stream = wire, stream
