@@ -95,9 +95,9 @@ def made() -> Files:
     return resigned(files, SIGNER)
 
 
-def resigned(files: Files, signer: Signer) -> Files:
+def resigned(files: Files, signer: Signer, absent: dict[str, str] | None = None) -> Files:
     digests = {name: sha256(data) for name, data in files.items() if name != CONTENTS}
-    files[CONTENTS] = msgspec.json.encode(dsse.sign(contents(RUN, digests), signer))
+    files[CONTENTS] = msgspec.json.encode(dsse.sign(contents(RUN, digests, absent or {}), signer))
     return files
 
 
@@ -128,6 +128,19 @@ def test_files_that_are_added_or_missing_are_named() -> None:
     del files["artifacts/out.txt"]
     assert any("artifacts/out.txt is missing" in fault for fault in check(files, [SIGNER.public]).faults)
     assert check(Files({"a": b""}), [SIGNER.public]).faults
+
+
+def test_what_is_said_to_be_gone_is_told_and_no_fault() -> None:
+    files = made()
+    gone = {"artifacts/out.txt": sha256(OUT)}
+    del files["artifacts/out.txt"]
+    graph = json.loads(files[METADATA])
+    graph["@graph"] = [entity for entity in graph["@graph"] if entity["@id"] != "artifacts/out.txt"]
+    files[METADATA] = json.dumps(graph).encode()
+    assert check(resigned(files, SIGNER), [SIGNER.public]).faults, "nobody says that it is gone"
+    verdict = check(resigned(files, SIGNER, gone), [SIGNER.public])
+    assert (verdict.faults, verdict.absent) == ([], gone)
+    assert check(resigned(files, SIGNER, {"artifacts/out.txt": sha256(b"x")}), [SIGNER.public]).faults
 
 
 def test_who_has_another_key_cannot_make_it_hold() -> None:

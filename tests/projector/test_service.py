@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -216,6 +217,36 @@ async def test_signals_that_have_expired_survive_a_rebuild(stack: Stack, ledger:
     answer = await stack.ask.ask("main", RunLogs(id=runs[0], limit=100))
     page = msgspec.json.decode(answer.result or b"")
     assert [i["message"] for i in page["items"]] == [f"line {n}" for n in range(45)]
+
+
+async def test_nobody_waits_for_signals_that_are_gone(stack: Stack, ledger: Ledger) -> None:
+    run = ledger.run()
+    ledger.logs(run, 3)
+    ledger.logs(run, 3)
+    facts, signals = await stack.publish(ledger)
+    await stack.ready(facts, signals)
+    await stack.nc.jetstream().delete_msg("SIGNALS", signals)  # an erasure does this, and has the tables made anew
+
+    async def total() -> int:
+        answer = await stack.ask.ask("main", RunLogs(id=run, at_least_signals=signals), timeout_s=3)
+        return int(msgspec.json.decode(answer.result or b"")["total"])
+
+    async def anew() -> int:
+        await stack.service.kill()
+        shutil.rmtree(stack.service.folder)
+        await stack.service.start()
+        await stack.ready(facts)
+        return await total()
+
+    code, output = await stack.service.command("rebuild")
+    assert code == 2, output  # the lines of the signal that is gone are only in the old tables
+    await total()
+    assert await anew() == 3
+    await stack.nc.jetstream().purge_stream("SIGNALS")
+    assert await anew() == 0
+    ledger.logs(run, 2)
+    _, signals = await stack.publish(ledger)
+    assert await total() == 2, "and what comes then is applied"
 
 
 async def test_two_rebuilds_at_once_are_refused(stack: Stack, ledger: Ledger) -> None:

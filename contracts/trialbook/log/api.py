@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from trialbook.errors import Unavailable
 
 API_TIMEOUT_S = 5.0
+NO_MESSAGE = 10037
 UNAVAILABLE = 503
 """Said while a cluster has no leader, or a stream is being recovered."""
 
@@ -52,3 +53,14 @@ async def call_until_ready(nc: Client, subject: str, body: Any = None, wait_s: f
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.1)
+
+
+async def first_after(nc: Client, stream: str, subject: str, after: int) -> int | None:
+    """The sequence of the first message behind ``after`` that the stream still has; None: there is none."""
+    try:
+        found = await call(nc, f"STREAM.MSG.GET.{stream}", {"seq": after + 1, "next_by_subj": subject})
+    except ApiError as error:
+        if error.code == NO_MESSAGE:
+            return None
+        raise
+    return int(found["message"]["seq"])

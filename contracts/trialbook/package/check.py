@@ -73,9 +73,13 @@ class Archive(Protocol):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``faults`` in sentences, empty when the package holds; counts of what was checked."""
+    """``faults`` in sentences, empty when the package holds; counts of what was checked.
+
+    ``absent``: paths and digests of what was not stored any more when the package was made.
+    """
 
     faults: list[str]
+    absent: dict[str, str] = {}
     files: int = 0
     facts: int = 0
     statements: int = 0
@@ -90,12 +94,13 @@ def check(archive: Archive, keys: Sequence[PublicKey]) -> Verdict:
     missing = [name for name in (METADATA, FACTS, PROOFS, PROVENANCE, CONTENTS) if name not in digests]
     if missing:
         return Verdict(faults=[f"{name} is missing: this is no package of a run" for name in missing])
-    faults += _contents(archive, digests, keys)
+    absent = _contents(archive, digests, keys, faults)
     faults += _crate(archive, digests)
-    statements = _provenance(archive, digests, keys, faults)
+    known = {**absent, **digests}
+    statements = _provenance(archive, known, keys, faults)
     facts = _facts(archive, keys, faults)
-    faults += _bytes(facts, digests)
-    return Verdict(faults=faults, files=len(digests), facts=len(facts), statements=statements)
+    faults += _bytes(facts, known)
+    return Verdict(faults=faults, absent=absent, files=len(digests), facts=len(facts), statements=statements)
 
 
 def _digest(archive: Archive, name: str) -> str:
@@ -113,18 +118,23 @@ def _subjects(statement: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["digest"]["sha256"] for entry in statement["subject"]}
 
 
-def _contents(archive: Archive, digests: dict[str, str], keys: Sequence[PublicKey]) -> list[str]:
+def _contents(
+    archive: Archive, digests: dict[str, str], keys: Sequence[PublicKey], faults: list[str]
+) -> dict[str, str]:
     try:
         envelope = msgspec.json.decode(_read(archive, CONTENTS), type=Envelope)
-        signed = _subjects(dsse.verified(envelope, keys))
-    except (InvalidEnvelope, msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
-        return [f"{CONTENTS}: {error}"]
+        statement = dsse.verified(envelope, keys)
+        signed, absent = _subjects(statement), dict(statement["predicate"].get("absent", {}))
+    except (InvalidEnvelope, msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+        faults.append(f"{CONTENTS}: {error}")
+        return {}
     present = {name: digest for name, digest in digests.items() if name != CONTENTS}
-    return [
+    faults += [
         *(f"{name} was changed" for name in sorted(present) if name in signed and signed[name] != present[name]),
         *(f"{name} was added" for name in sorted(present.keys() - signed.keys())),
         *(f"{name} is missing" for name in sorted(signed.keys() - present.keys())),
     ]
+    return absent
 
 
 def _crate(archive: Archive, digests: dict[str, str]) -> list[str]:

@@ -75,11 +75,20 @@ def provenance(run: RunView, name: str, artifact: Artifact, attempt: Attempt) ->
     }  # fmt: skip
 
 
-def contents(run: RunView, files: Mapping[str, str]) -> dict[str, Any]:
-    """The statement about a whole package: every file with its sha256."""
+def contents(run: RunView, files: Mapping[str, str], absent: Mapping[str, str]) -> dict[str, Any]:
+    """The statement about a whole package: every file with its sha256.
+
+    ``absent``: likewise what was not stored any more, such as personal data that was erased.
+    """
     return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())],
         "predicateType": PACKAGE,
-        "predicate": {"run": run.id, "workspace": run.workspace, "sequence": run.sequence, "status": run.status},
+        "predicate": {
+            "run": run.id,
+            "workspace": run.workspace,
+            "sequence": run.sequence,
+            "status": run.status,
+            "absent": dict(sorted(absent.items())),
+        },
     }

@@ -116,6 +116,8 @@ def _verify(path: Path, keys: list[str], as_json: bool) -> int:
         return 1 if verdict.faults else 0
     for fault in verdict.faults:
         console().print(f"  {fault}", markup=False)
+    for name, digest in verdict.absent.items():
+        console().print(f"  {name} was not stored any more (sha256 {digest})", markup=False)
     counts = f"{verdict.files} files, {verdict.facts} facts, statements about {verdict.statements} artifacts"
     state = "CHANGED" if verdict.faults else "in order"
     console().print(f"{path}: {state} ({counts})", markup=False)

@@ -37,6 +37,7 @@ from trialbook.queries import (
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
 from trialbook_projector import sql
+from trialbook_projector.build import gone
 from trialbook_projector.ledger import answers
 from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live, Tables, opener
@@ -258,6 +259,8 @@ class Answering:
                     raise Invalid(
                         "sequence_ahead", f"{stream} ends at sequence {last}; {wanted} does not exist yet.", last=last
                     ) from None
+            if marks is self._live.watermarks and await gone(self._nc, marks.positions.signals, signals):
+                await self._live.pass_over(signals)
             await marks.wait(facts, signals, self._settings.wait_s)
 
     def _room(self) -> int:

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from trialbook import subjects
 from trialbook.ledger.reader import read_ledger
 from trialbook.ledger.storage import SegmentStorage
-from trialbook.log.api import call
+from trialbook.log.api import call, first_after
 from trialbook.log.bulk import read_stream
 from trialbook.log.tail import Message, Tail
 from trialbook.streams import FACTS, SIGNALS
@@ -41,6 +41,12 @@ async def last_positions(nc: Client) -> Positions:
     return Positions(int(facts), int(signals))
 
 
+async def gone(nc: Client, after: int, up_to: int) -> bool:
+    """Whether the stream has no signal between any more: it expired, or was erased."""
+    found = await first_after(nc, SIGNALS, subjects.SIGNALS_ALL, after)
+    return found is None or found > up_to
+
+
 async def first_signal(nc: Client) -> int:
     """The first signal that has not expired (1 for an empty stream)."""
     return max(1, int((await call(nc, f"STREAM.INFO.{SIGNALS}"))["state"]["first_seq"]))
@@ -57,14 +63,23 @@ async def build(
     store = await asyncio.to_thread(open_store, path, msgspec.structs.replace(limits, threads=1))
     read = partial(_bulk, nc, url, storage) if url.startswith("nats://") else partial(_tail, nc, storage)
     try:
-        await _apply(Writer(store, CAPACITY, opener(keys)), to, read, keys)
+        writer = Writer(store, CAPACITY, opener(keys))
+        await _apply(writer, to, read, keys)
+        await _pass_over(nc, writer, to)
     finally:
         await asyncio.to_thread(store.close)
 
 
 async def catch_up(nc: Client, writer: Writer, to: Positions, keys: KeyRing | None, storage: SegmentStorage) -> None:
     """Apply what lies between the writer's positions and ``to``; signals that have expired are skipped."""
+    await _pass_over(nc, writer, to)  # what is gone would be waited for
     await _apply(writer, to, partial(_tail, nc, storage), keys)
+    await _pass_over(nc, writer, to)
+
+
+async def _pass_over(nc: Client, writer: Writer, to: Positions) -> None:
+    if await gone(nc, writer.positions.signals, to.signals):
+        await asyncio.to_thread(writer.pass_over, to.signals)
 
 
 async def _apply(writer: Writer, to: Positions, read: Read, keys: KeyRing | None) -> None:

@@ -77,6 +77,13 @@ class Live:
             if any(applied.erased for applied in done):
                 await asyncio.to_thread(self.on_erased, writer.positions.facts)
 
+    async def pass_over(self, signals: int) -> None:
+        """Count signals up to there as applied, where the stream has nothing more between."""
+        async with self.writing:
+            writer = self.tables.writer
+            await asyncio.get_running_loop().run_in_executor(self._thread, writer.pass_over, signals)
+            self.watermarks.advance(writer.positions)
+
     def _remembered(self, key: str) -> RunEntry | None:
         return self.tables.caches.runs.get(key)
 

@@ -31,6 +31,7 @@ class Packager:
         self._sources, self._signer, self._made_at = sources, signer, made_at
         self._attempts: dict[int, Attempt] = {}
         self._sequences: list[int] = []
+        self._absent: dict[str, str] = {}
         self._actor = ""
 
     async def write(self, path: Path) -> RunView:
@@ -80,25 +81,31 @@ class Packager:
 
     async def _bytes(self, writer: Writer, run: RunView) -> None:
         for name, digest in sorted(run.inputs.items()):
-            await writer.add(
-                member_path("inputs", name), self._sources.bytes_of(digest), role="input", about=f"Input {name}."
-            )
+            await self._add(writer, member_path("inputs", name), digest, role="input", about=f"Input {name}.")
         for name, artifact in sorted(run.artifacts.items()):
-            chunks = self._sources.bytes_of(artifact.sha256)
-            about = f"Produced by attempt {artifact.attempt}."
-            await writer.add(
-                member_path("artifacts", name), chunks, role="output", about=about, media_type=artifact.media_type
-            )
+            path, about = member_path("artifacts", name), f"Produced by attempt {artifact.attempt}."
+            kind = artifact.media_type
+            await self._add(writer, path, artifact.sha256, role="output", about=about, media_type=kind)
         if run.result_blob is not None:
-            chunks = self._sources.bytes_of(run.result_blob)
-            await writer.add("result.json", chunks, role="output", about="What it returned.", media_type=JSON)
+            about = "What it returned."
+            await self._add(writer, "result.json", run.result_blob, role="output", about=about, media_type=JSON)
         environments = {number: attempt.environment for number, attempt in self._attempts.items()}
         body = msgspec.json.format(msgspec.json.encode(environments), indent=2)
         about = "Versions that each attempt ran in."
         await writer.add_bytes("environment/attempts.json", body, about=about, media_type=JSON)
         for digest in sorted({e["packages"] for e in environments.values() if "packages" in e}):
-            chunks, about = self._sources.bytes_of(digest), "Installed packages, name==version."
-            await writer.add(f"environment/packages-{digest[:12]}.txt", chunks, about=about, media_type="text/plain")
+            path, about = f"environment/packages-{digest[:12]}.txt", "Installed packages, name==version."
+            await self._add(writer, path, digest, about=about, media_type="text/plain")
+
+    async def _add(
+        self, writer: Writer, path: str, digest: str, *, role: str = "record", about: str, media_type: str = ""
+    ) -> None:
+        """Add stored bytes, or note that they are gone."""
+        if await self._sources.stored(digest):
+            chunks = self._sources.bytes_of(digest)
+            await writer.add(path, chunks, role=role, about=about, media_type=media_type)
+        else:
+            self._absent[path] = digest
 
     async def _statements(self, writer: Writer, run: RunView) -> None:
         lines = b"".join(msgspec.json.encode(e) + b"\n" for e in statements(run, self._attempts, self._signer))
@@ -108,7 +115,7 @@ class Packager:
         body = msgspec.json.format(msgspec.json.encode(described), indent=2)
         await writer.add_bytes(METADATA, body, about="This package as RO-Crate.")
         files = {member.path: member.sha256 for member in writer.members}
-        envelope = dsse.sign(contents(run, files), self._signer)
+        envelope = dsse.sign(contents(run, files, self._absent), self._signer)
         await writer.add_bytes(CONTENTS, msgspec.json.encode(envelope), about="All files, signed.")
 
 

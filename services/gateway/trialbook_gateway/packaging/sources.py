@@ -123,6 +123,10 @@ class Sources:
         """How a fact is in the tree of ``size`` facts."""
         return await self._ask(LedgerInclusion(sequence=sequence, size=size), InclusionProof, EVERYWHERE)
 
+    async def stored(self, sha256: str) -> bool:
+        """Whether these bytes are there still: an erasure destroys them."""
+        return await self._services.blobs.stat(sha256) is not None
+
     def bytes_of(self, sha256: str) -> AsyncIterator[bytes]:
         """Stored bytes. Raises ``NotFound`` (code ``blob_not_found``)."""
         return self._services.blobs.get(sha256)

@@ -230,6 +230,12 @@ class Writer:
             self.parked += 1
             log.error("parked message %d of %s: %s", poison.message.sequence, poison.stream, poison.reason)
 
+    def pass_over(self, signals: int) -> None:
+        """Count signals up to there as applied: those that are not are gone from the stream."""
+        if signals > self.positions.signals:
+            self.store.writer.execute(UPDATE_POSITIONS, [self.positions.facts, signals])
+            self.positions = Positions(self.positions.facts, signals)
+
     def forget(self) -> None:
         """Know only what the file holds."""
         self.caches = Caches(self.store, self._capacity)
