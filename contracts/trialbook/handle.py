@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +18,9 @@ from trialbook.draft import Draft, Loaded, Outcome
 from trialbook.envelope import AggregateId, Metadata, Recorded
 from trialbook.errors import Conflict, PreconditionFailed
 from trialbook.ids import IdSource
-from trialbook.lanes import decide_in_lane, lane_name
+from trialbook.lanes import Need, decide_in_lane, lane_name
 from trialbook.ports import EventLog, VersionConflict
+from trialbook.turns import SHARED, Turns
 
 __all__ = ["Handler", "Loaded", "Outcome", "fresh"]
 
@@ -35,6 +38,7 @@ class Handler:
     def __init__(self, log: EventLog, clock: Clock, ids: IdSource, read: Read | None = None) -> None:
         """``read`` replaces ``log.read`` for who needs no more than decisions do."""
         self._log, self._clock, self._ids = log, clock, ids
+        self._turns = Turns()
         self._lanes: OrderedDict[AggregateId, Loaded[Any]] = OrderedDict()
         self._read: Read = read or log.read
 
@@ -82,42 +86,38 @@ class Handler:
         ``changed_meanwhile``), or ``Conflict`` (code ``contention``) when other writers were quicker every time.
         """
         loaded = dict(known or {})
-        for _ in range(MAX_TRIES):
-            for aggregate, _command in commands:
-                if aggregate not in loaded:
-                    loaded[aggregate] = await self.load(aggregate)
-            draft = Draft(loaded, meta, self._ids, self._clock)
-            outcomes = [await self._decide(draft, aggregate, command, loaded) for aggregate, command in commands]
-            parts = draft.parts()
-            if not parts:
-                return outcomes
-            try:
-                ends = await self._log.append(parts)
-            except VersionConflict:
-                loaded = {a: await self._newer(a, before) for a, before in loaded.items()}
-                _unchanged(pinned, loaded)
-                continue
-            by_aggregate = {part.aggregate: end for part, end in zip(parts, ends, strict=True)}
-            self._remember(draft, by_aggregate)
-            return [
-                replace(outcome, sequence=by_aggregate.get(aggregate, outcome.sequence))
-                for outcome, (aggregate, _) in zip(outcomes, commands, strict=True)
-            ]
+        async with AsyncExitStack() as turns:
+            need = partial(self._need, loaded, set(), turns)
+            for _ in range(MAX_TRIES):
+                for aggregate, _command in commands:
+                    await need(aggregate)
+                draft = Draft(loaded, meta, self._ids, self._clock)
+                outcomes = [await _decide(draft, aggregate, command, need) for aggregate, command in commands]
+                parts = draft.parts()
+                try:
+                    ends = await self._log.append(parts) if parts else []
+                except VersionConflict:
+                    loaded.update([(a, await self._newer(a, before)) for a, before in loaded.items()])
+                    _unchanged(pinned, loaded)
+                    continue
+                by_aggregate = {part.aggregate: end for part, end in zip(parts, ends, strict=True)}
+                self._remember(draft, by_aggregate)
+                return [
+                    replace(outcome, sequence=by_aggregate.get(aggregate, outcome.sequence))
+                    for outcome, (aggregate, _) in zip(outcomes, commands, strict=True)
+                ]
         raise Conflict("contention", "Others keep changing the same thing at the same time; try again.")
 
-    async def _decide(
-        self, draft: Draft, aggregate: AggregateId, command: Any, loaded: dict[AggregateId, Loaded[Any]]
-    ) -> Outcome[Any]:
-        name = lane_name(aggregate, command, draft.state(aggregate))
-        if not name:
-            return draft.decide(aggregate, command)
-
-        async def need(other: AggregateId) -> None:
-            if other not in loaded:
-                known = self._lanes.get(other)
-                loaded[other] = await self.load(other) if known is None else await self._newer(other, known)
-
-        return await decide_in_lane(draft, aggregate, command, name, need)
+    async def _need(
+        self, loaded: dict[AggregateId, Loaded[Any]], held: set[AggregateId], turns: AsyncExitStack, one: AggregateId
+    ) -> None:
+        """Have an aggregate loaded; a shared one in turn, and as those before left it."""
+        changed = False
+        if one.kind in SHARED and one not in held:
+            changed = await self._turns.take(one, turns)
+            held.add(one)
+        if changed or one not in loaded:
+            loaded[one] = await self.load(one, loaded.get(one) or self._lanes.get(one))
 
     def _remember(self, draft: Draft, ends: dict[AggregateId, int]) -> None:
         """A lane's history grows with every run; only what is new of it is read again."""
@@ -127,6 +127,11 @@ class Handler:
                 self._lanes.move_to_end(aggregate)
                 if len(self._lanes) > REMEMBERED_LANES:
                     self._lanes.popitem(last=False)
+
+
+async def _decide(draft: Draft, aggregate: AggregateId, command: Any, need: Need) -> Outcome[Any]:
+    name = lane_name(aggregate, command, draft.state(aggregate))
+    return await decide_in_lane(draft, aggregate, command, name, need) if name else draft.decide(aggregate, command)
 
 
 def _unchanged(pinned: Mapping[AggregateId, int], loaded: dict[AggregateId, Loaded[Any]]) -> None:

@@ -42,7 +42,7 @@ def lane_name(aggregate: AggregateId, command: Any, state: Any) -> str:
 async def decide_in_lane(draft: Draft, run: AggregateId, command: Any, name: str, need: Need) -> Outcome[Any]:
     """Decide a command on a run of a lane, and what follows for the lane and for those who wait in it."""
     lane = lane_aggregate(run.workspace, name)
-    if isinstance(command, QUEUEING):
+    if isinstance(command, QUEUEING) and (not isinstance(command, c.Create) or command.start):
         await need(lane)
         inside = draft.state(lane).inside
         command = replace(command, held=inside is not None and inside.run != run.id)

@@ -188,6 +188,24 @@ def test_of_many_scenarios_with_one_tag_created_at_once_there_is_one(room: Sessi
     assert sorted(codes) == [201] + [409] * 5
 
 
+def test_many_clients_at_once_are_all_served(conformance: Api) -> None:
+    """A 409 says that something is taken or busy; that others do something too is none."""
+    count = 30
+    with ThreadPoolExecutor(count) as pool:
+        rooms = list(pool.map(lambda _: conformance.session(), range(count)))
+        room = rooms[0]
+        room.add_data("d")
+        derived = list(
+            pool.map(lambda n: room.call("POST", "/data/d/derive", 201, json={"new_key": f"d{n}"}), range(count))
+        )
+        scenarios = list(pool.map(lambda _: room.create("d", "Slow", duration=60), range(count)))
+        assert {s["status"] for s in pool.map(room.run, scenarios)} <= {"queued", "processing"}
+        list(pool.map(lambda s: room.call("POST", f"/scenarios/{s['id']}/cancel", 202), scenarios))
+    assert len({one.id for one in rooms}) == count
+    assert {len(reply["keys"]) for reply in derived} <= set(range(2, count + 2))
+    assert {s["status"] for s in room.call("GET", "/scenarios")} == {"failed"}
+
+
 def test_what_is_no_scenario_is_not_found(room: Session) -> None:
     load = room.api.http.post(f"/algomancy/api/v1/sessions/{room.id}/data/from-json", json={"metadata": {}}).status_code
     assert load == 400
