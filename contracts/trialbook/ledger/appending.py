@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,27 +14,32 @@ from nats.aio.msg import Msg
 
 from trialbook import subjects
 from trialbook.errors import Conflict, Unavailable
-from trialbook.ids import UUIDv7Source
+from trialbook.ledger.batches import Acknowledged, Batches
 from trialbook.ledger.segments import message_id
 from trialbook.log.api import call
 from trialbook.log.connect import connected
 from trialbook.log.tail import Message
+from trialbook.log.wire import Wire
 
-AT_ONCE = 500
+AT_ONCE = 1000
 AT_ONCE_BYTES = 4 * 1024 * 1024
 REPLY_S = 10.0
 TRIES = 5
+SETTLE_S = 0.5
+"""After a broken connection: what the server has received is stored before it is looked at again."""
 LAST = "Nats-Expected-Last-Sequence"
 NOBODY = "0" * 32
 
 
 class Appender:
-    """Fills one stream. ``atomic``: with atomic batches, else message by message, each expecting the one before."""
+    """Fills one stream. ``atomic``: the url of the server, to send atomic batches over a connection of its own; without
+    it message by message, each expecting the one before.
+    """
 
-    def __init__(self, nc: Client, stream: str, *, atomic: bool) -> None:
+    def __init__(self, nc: Client, stream: str, *, atomic: str = "") -> None:
         self._nc, self._stream, self._atomic = nc, stream, atomic
-        self._batches = itertools.count(1)
-        self._run = UUIDv7Source().new()
+        self._batches: Batches | None = None
+        self._wire: Wire | None = None
 
     async def last(self) -> int:
         """The last sequence that was given out."""
@@ -44,6 +49,10 @@ class Appender:
         """Let the next message of a stream without any get this sequence."""
         if await self.last() < sequence - 1:
             await call(self._nc, f"STREAM.PURGE.{self._stream}", {"seq": sequence})
+
+    async def end_at(self, sequence: int) -> None:
+        """Let the next message get a later sequence than this one: verdicts name signals that are gone."""
+        await self._fill(await self.last(), sequence + 1)
 
     async def append(self, messages: Sequence[Message]) -> None:
         """Append messages with ascending sequences; those that are there already are passed over.
@@ -59,12 +68,35 @@ class Appender:
                     position = await self._fill(position, portion[0].sequence)
                     await self._publish(portion, position)
                     position = portion[-1].sequence
-            except (nats.errors.Error, TimeoutError, OSError):
+                if self._batches is not None:
+                    self._check_all(await self._batches.settle())
+            except (nats.errors.Error, TimeoutError, OSError, Unavailable):
+                await self.close()
                 await connected(self._nc, REPLY_S)
-                await asyncio.sleep(attempt)
+                await asyncio.sleep(SETTLE_S * (attempt + 1))
+            except Conflict:
+                await self.close()
+                await asyncio.sleep(SETTLE_S * (attempt + 1))
+                if attempt == TRIES - 1 or not await self._ours(messages):
+                    raise
             else:
                 return
         raise Unavailable("ledger_unavailable", "The server did not take the messages; run the import again.")
+
+    async def close(self) -> None:
+        """Close the connection for batches, if there is one."""
+        wire, self._wire, self._batches = self._wire, None, None
+        if wire is not None:
+            await wire.close()
+
+    async def _ours(self, messages: Sequence[Message]) -> bool:
+        """Whether the newest message there is one of these: then an import that broke off was still being stored."""
+        position = await self.last()
+        wanted = next((m for m in messages if m.sequence == position), None)
+        if wanted is None:
+            return False
+        found = (await call(self._nc, f"STREAM.MSG.GET.{self._stream}", {"seq": position}))["message"]
+        return (found["subject"], base64.b64decode(found.get("data", ""))) == (wanted.subject, wanted.data)
 
     async def _fill(self, position: int, first: int) -> int:
         """Use up sequences that no message has any more."""
@@ -77,8 +109,13 @@ class Appender:
 
     async def _publish(self, portion: Sequence[Message], position: int) -> None:
         if self._atomic and len(portion) > 1:
-            await self._batch(portion, position)
+            if self._batches is None:
+                self._wire = await Wire.open(self._atomic)
+                self._batches = Batches(self._wire)
+            self._check_all(await self._batches.send(portion, position))
             return
+        if self._batches is not None:
+            self._check_all(await self._batches.settle())
         inbox = self._nc.new_inbox()
         arrived: asyncio.Queue[Msg] = asyncio.Queue(AT_ONCE)
         subscription = await self._nc.subscribe(f"{inbox}.*", cb=arrived.put)
@@ -90,23 +127,9 @@ class Appender:
             async with asyncio.timeout(REPLY_S):
                 for _ in portion:
                     reply = await arrived.get()
-                    self._check(reply.data, int(reply.subject.rsplit(".", 1)[1]))
+                    self._check(msgspec.json.decode(reply.data), int(reply.subject.rsplit(".", 1)[1]))
         finally:
             await subscription.unsubscribe()
-
-    async def _batch(self, portion: Sequence[Message], position: int) -> None:
-        name = f"{self._run}-{next(self._batches)}"
-        *before, commit = portion
-        for number, message in enumerate(before, 1):
-            headers = _headers(message) | {"Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
-            if number == 1:
-                headers[LAST] = str(position)
-            await self._nc.publish(message.subject, message.data, headers=headers)
-        headers = _headers(commit) | {
-            "Nats-Batch-Id": name, "Nats-Batch-Sequence": str(len(portion)), "Nats-Batch-Commit": "1",
-        }  # fmt: skip
-        reply = await self._nc.request(commit.subject, commit.data, timeout=REPLY_S, headers=headers)
-        self._check(reply.data, commit.sequence)
 
     async def _ask(self, subject: str, payload: bytes, headers: dict[str, str]) -> dict[str, Any]:
         reply = await self._nc.request(subject, payload, timeout=REPLY_S, headers=headers)
@@ -115,8 +138,11 @@ class Appender:
             raise _refused(answer["error"], self._stream)
         return answer
 
-    def _check(self, reply: bytes, sequence: int) -> None:
-        answer = msgspec.json.decode(reply)
+    def _check_all(self, found: Sequence[Acknowledged]) -> None:
+        for one in found:
+            self._check(one.answer, one.sequence)
+
+    def _check(self, answer: dict[str, Any], sequence: int) -> None:
         if "error" in answer:
             raise _refused(answer["error"], self._stream)
         if answer["seq"] != sequence:

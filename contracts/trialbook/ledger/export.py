@@ -20,6 +20,7 @@ from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock, SystemClock
 from trialbook.errors import Conflict, Invalid, Unavailable
 from trialbook.ledger import keys
+from trialbook.ledger.ahead import ahead
 from trialbook.ledger.manifest import (
     EXPORT,
     Manifest,
@@ -149,12 +150,13 @@ class Exporter:
         part = manifest.streams[stream]
         if max(part.reached, part.first - 1) >= part.last:
             return
-        async for portion, reached in self._cut(stream, self._read(stream, part)):
-            if portion:
-                await self._segment(manifest, stream, portion)
-            part.reached = reached
-            await self._save(manifest)
-            self._tell(stream, reached - part.first + 1, part.last - part.first + 1)
+        async with ahead(self._cut(stream, self._read(stream, part))) as portions:
+            async for portion, reached in portions:
+                if portion:
+                    await self._segment(manifest, stream, portion)
+                part.reached = reached
+                await self._save(manifest)
+                self._tell(stream, reached - part.first + 1, part.last - part.first + 1)
         part.reached = part.last
 
     def _read(self, stream: str, part: Part) -> AsyncIterator[list[Message]]:

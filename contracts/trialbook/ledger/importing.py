@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import zip_longest
 
 from nats.aio.client import Client
 
@@ -15,8 +16,9 @@ from trialbook import subjects
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.errors import Conflict, Invalid
 from trialbook.ledger import keys
+from trialbook.ledger.ahead import ahead
 from trialbook.ledger.appending import Appender
-from trialbook.ledger.manifest import EXPORT, Manifest, decode, read_part
+from trialbook.ledger.manifest import EXPORT, Manifest, Part, decode, read_part
 from trialbook.ledger.segments import Damaged
 from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.api import call
@@ -110,17 +112,28 @@ class Importer:
         if keys.FILE in self._manifest.files:
             await keys.given(self._nc, await self._source.get(keys.FILE))
         waiting = Waiting()
-        for stream, part in self._manifest.streams.items():
-            appender = Appender(self._nc, stream, atomic=stream == FACTS)
-            if stream == SIGNALS:
-                await appender.begin_at(part.segments[0].first if part.segments else part.last + 1)
-            async for batch in read_part(self._source, self._manifest, stream):
-                await appender.append(batch)
-                if stream == FACTS:
-                    waiting.take((message.sequence, message.subject) for message in batch)
-                self._tell(stream, batch[-1].sequence - part.first + 1, part.last - part.first + 1)
+        for stream in self._manifest.streams:
+            await self._stream(stream, waiting)
         await self._compare()
         await record(self._nc, {RUNNING: "", DONE: digest, STARTS: waiting.starts()})
+
+    async def _stream(self, stream: str, waiting: Waiting) -> None:
+        """Append one stream; the next segment is read while one is sent."""
+        part = self._manifest.streams[stream]
+        appender = Appender(self._nc, stream, atomic=self._url if stream == FACTS else "")
+        if stream == SIGNALS:
+            await appender.begin_at(part.segments[0].first if part.segments else part.last + 1)
+        try:
+            async with ahead(read_part(self._source, self._manifest, stream)) as batches:
+                async for batch in batches:
+                    await appender.append(batch)
+                    if stream == FACTS:
+                        waiting.take((message.sequence, message.subject) for message in batch)
+                    self._tell(stream, batch[-1].sequence - part.first + 1, part.last - part.first + 1)
+            if stream == SIGNALS:
+                await appender.end_at(part.last)
+        finally:
+            await appender.close()
 
     async def _begin(self, digest: str) -> None:
         """Make sure that nothing is there but the beginning of this import."""
@@ -150,24 +163,30 @@ class Importer:
         """Read the streams again and compare them with the files, message by message."""
         for stream, part in self._manifest.streams.items():
             stored = read_stream(self._url, stream, [SUBJECTS[stream]], 0)
-            buffer: list[Message] = []
-            async for batch in read_part(self._source, self._manifest, stream):
-                while len(buffer) < len(batch) and (more := await anext(stored, None)) is not None:
-                    buffer += more
-                if (bad := _first_difference(batch, buffer)) is not None:
-                    raise Damaged(f"{stream} differs from the export at sequence {bad}")
-                del buffer[: len(batch)]
-                self._tell("compare", batch[-1].sequence - part.first + 1, part.last - part.first + 1)
-            if buffer or await anext(stored, None) is not None:
-                raise Damaged(f"{stream} has more than the export")
+            async with ahead(read_part(self._source, self._manifest, stream)) as batches:
+                await self._compare_stream(stream, part, batches, stored)
+
+    async def _compare_stream(
+        self, stream: str, part: Part, batches: AsyncIterator[list[Message]], stored: AsyncIterator[list[Message]]
+    ) -> None:
+        buffer: list[Message] = []
+        async for batch in batches:
+            while len(buffer) < len(batch) and (more := await anext(stored, None)) is not None:
+                buffer += more
+            if (bad := _first_difference(batch, buffer)) is not None:
+                raise Damaged(f"{stream} differs from the export at sequence {bad}")
+            del buffer[: len(batch)]
+            self._tell("compare", batch[-1].sequence - part.first + 1, part.last - part.first + 1)
+        if buffer or await anext(stored, None) is not None:
+            raise Damaged(f"{stream} has more than the export")
 
 
 def _first_difference(wanted: Sequence[Message], found: Sequence[Message]) -> int | None:
-    for number, message in enumerate(wanted):
-        if number >= len(found) or _key(message) != _key(found[number]):
-            return message.sequence
-    return None
+    if _keys(wanted) == _keys(found[: len(wanted)]):
+        return None
+    pairs = zip_longest(_keys(wanted), _keys(found[: len(wanted)]))
+    return next(message.sequence for message, (one, other) in zip(wanted, pairs, strict=True) if one != other)
 
 
-def _key(message: Message) -> tuple[int, str, bytes]:
-    return message.sequence, message.subject, message.data
+def _keys(messages: Sequence[Message]) -> list[tuple[int, str, bytes]]:
+    return [(message.sequence, message.subject, message.data) for message in messages]
