@@ -18,7 +18,7 @@ from trialbook.streams import FACTS, NANO, SIGNALS
 ACTOR = "nats:"
 SLOTS = ("main", "second", "third", "fourth")
 """Names of the consumers that a user may have on each stream; the server's configuration lists them beforehand."""
-QUESTIONS = ("run.>", "event.>", "item.>", "metric.>", "diff.>", "audit.>", "sql")
+QUESTIONS = ("run.>", "event.>", "item.>", "metric.>", "diff.>", "audit.>", "content.>", "sql")
 """What may be asked from outside. The operator's questions (rebuilding, sealing, erasing, proofs) are none of these."""
 STREAMS: dict[str, str] = {"facts": FACTS, "signals": SIGNALS}
 ACK_WAIT_S = 30

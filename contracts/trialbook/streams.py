@@ -55,7 +55,13 @@ def definitions(limits: Limits) -> dict[str, dict[str, Any]]:
         # The key of a data subject, or its tombstone: single messages can be deleted, and are overwritten then.
         KEYS: {**common, "subjects": [subjects.KEYS_ALL], "max_msgs_per_subject": 2, "duplicate_window": window},
         PRESENCE: {**common, "subjects": [subjects.PRESENCE_ALL], "max_msgs_per_subject": 1},
-        BLOBS: {**common, "subjects": [subjects.BLOBS_ALL], "deny_purge": False, "duplicate_window": window},
+        BLOBS: {
+            **common,
+            "subjects": [subjects.BLOBS_ALL],
+            "deny_purge": False,
+            "allow_msg_ttl": True,  # for parts of uploads that are never finished
+            "duplicate_window": window,
+        },
     }
 
 

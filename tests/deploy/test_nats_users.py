@@ -197,6 +197,22 @@ async def test_the_five_minutes_of_the_documentation(stack: Stack) -> None:
     assert "fact.main.run." in done.stdout
 
 
+@pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_example_of_a_dataset(stack: Stack, tmp_path: Path) -> None:
+    seed, table = tmp_path / "rosa.nk", tmp_path / "prices.csv"
+    assert on(stack, "add", "rosa", "-w", "main", "--out", str(seed)).returncode == 0
+    table.write_bytes(b"day,price\n" + b"1,2.5\n" * 300_000)
+    example = Path(__file__).parents[2] / "examples" / "nats" / "python_dataset.py"
+    command = [sys.executable, str(example), stack.tap_url, str(seed), "main", "prices", str(table)]
+    for content in (table.read_bytes(), table.read_bytes(), b"day,price\n"):
+        table.write_bytes(content)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=path_environment())
+        assert done.returncode == 0, done.stderr
+        number = 1 if len(content) > 100 else 2
+        assert f"prices has version {number}: prices.csv, {len(content)} bytes" in done.stdout
+
+
 def path_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 

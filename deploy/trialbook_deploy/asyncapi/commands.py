@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from trialbook import subjects
-from trialbook_deploy.asyncapi.schemas import REF, parameters, ref, schemas
+from trialbook.asking import MEDIA_TYPE
+from trialbook_deploy.asyncapi.schemas import REF, parameters, ref, schemas, summary
+from trialbook_gateway.direct.content import CONTENT, SHA256, SIZE
 from trialbook_gateway.direct.desk import QUEUE_GROUP
-from trialbook_gateway.direct.verbs import VERBS, Carried
+from trialbook_gateway.direct.verb import Carried
+from trialbook_gateway.direct.verbs import VERBS
+from trialbook_gateway.schemas.base import Body
 
 REPLIES = "replies"
 PULLED = "pulled"
+PIECES = "pieces"
 HEADERS: dict[str, Any] = {
     "type": "object",
     "properties": {
         "Idempotency-Key": {"type": "string", "description": "The same key carries out the same command once."},
         "If-Match": {"type": "string", "description": "The sequence of the run that is expected, in quotes."},
         "X-Request-ID": {"type": "string", "description": "Becomes the correlation of the facts."},
+        "Trialbook-Data-Subject": {"type": "string", "description": "Whose personal data is in it; it is sealed."},
         "traceparent": {"type": "string", "description": "The W3C trace context."},
     },
 }
@@ -52,18 +58,12 @@ def channels() -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]
     messages: dict[str, Any] = {}
     for (name, verb), result in zip(VERBS.items(), results[1:], strict=True):
         key = f"{name}.command"
-        body = verb.body.model_json_schema(ref_template=REF.replace("{name}", "{model}"), by_alias=True)
-        components |= body.pop("$defs", {})
-        components[verb.body.__name__] = body
-        messages[key] = {
-            "title": key, "summary": verb.summary, "contentType": "application/json", "headers": HEADERS,
-            "payload": ref("components", "schemas", verb.body.__name__),
-        }  # fmt: skip
+        messages[key] = {"title": key, "summary": verb.summary, "headers": HEADERS, **_payload(verb.body, components)}
         messages[f"{name}.reply"] = {
             "title": f"{name}.reply", "contentType": "application/json",
             "payload": {"type": "object", "properties": {**carried, "result": result, "error": ERROR}},
         }  # fmt: skip
-        address = subjects.command("{workspace}", name)
+        address = subjects.command("{workspace}", ".".join((name, *(f"{{{part}}}" for part in verb.arguments))))
         made[key] = {"address": address, "parameters": parameters(address), "messages": {"command": _message(key)}}
         operations[key] = {
             "action": "receive", "channel": ref("channels", key), "summary": verb.summary,
@@ -75,8 +75,47 @@ def channels() -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]
         "description": "The reply subject of the command. `error` is there when it was refused.",
         "messages": {name: _message(f"{name}.reply") for name in VERBS},
     }
+    _content(made, operations, messages, components)
     _pull(made, operations, messages)
     return made, operations, {"messages": messages, "schemas": components, "securitySchemes": SECURITY}
+
+
+def _payload(body: type[Body] | None, components: dict[str, Any]) -> dict[str, Any]:
+    """Content type and payload of a message: JSON, or bytes as they are."""
+    if body is None:
+        return {"contentType": "application/octet-stream", "payload": {"type": "string", "format": "binary"}}
+    schema = body.model_json_schema(ref_template=REF.replace("{name}", "{model}"), by_alias=True)
+    components |= schema.pop("$defs", {})
+    components[body.__name__] = schema
+    return {"contentType": "application/json", "payload": ref("components", "schemas", body.__name__)}
+
+
+def _content(
+    made: dict[str, Any], operations: dict[str, Any], messages: dict[str, Any], components: dict[str, Any]
+) -> None:
+    """Bytes that are read a piece at a time: asked like a projector's question, answered by the gateway."""
+    for name, asked in CONTENT.items():
+        key, address = f"{name}.question", subjects.ask("{workspace}", name)
+        messages[key] = {"title": key, "summary": summary(asked.body), **_payload(asked.body, components)}
+        made[key] = {"address": address, "parameters": parameters(address), "messages": {"question": _message(key)}}
+        operations[key] = {
+            "action": "receive", "channel": ref("channels", key), "summary": summary(asked.body),
+            "messages": [ref("channels", key, "messages", "question")], "bindings": _binding(QUEUE_GROUP),
+            "reply": {"channel": ref("channels", PIECES), "messages": [ref("channels", PIECES, "messages", "piece")]},
+        }  # fmt: skip
+    headers = {MEDIA_TYPE: "How the bytes are to be read.", SIZE: "Of all of it, in bytes.", SHA256: "Of all of it."}
+    described = {name: {"type": "string", "description": text} for name, text in headers.items()}
+    messages["piece"] = {
+        "title": "piece",
+        "description": "The bytes asked for; a refusal is an Answer in JSON, without these headers.",
+        "headers": {"type": "object", "properties": described},
+        **_payload(None, components),
+    }
+    made[PIECES] = {
+        "address": None,
+        "description": "The reply subject of a question for content.",
+        "messages": {"piece": _message("piece")},
+    }
 
 
 def _pull(made: dict[str, Any], operations: dict[str, Any], messages: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ PARAMETERS = {
     "run": "The run's id: 32 hex digits.",
     "pool": "The pool of runners that the run waits for.",
     "priority": "high, normal or low.",
+    "upload": "A name of one's own for the upload: 1 to 64 letters, digits, - and _.",
+    "number": "Which part, from 0.",
     "stream": "FACTS or SIGNALS.",
     "consumer": "A consumer of one's own: `<user>@<name>`, as `consumer.create` answers it.",
 }

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from trialbook.domain.run import commands
-from trialbook.handle import Outcome
+from trialbook.handle import Loaded, Outcome
 from trialbook.ids import parse_id
 from trialbook.views import RunView, run_view
 from trialbook_gateway import replies
 from trialbook_gateway.commanding import command_run, delete_run
 from trialbook_gateway.idempotency import Headed, command_id, identify
 from trialbook_gateway.ordering import create_run, spec_of
+from trialbook_gateway.replaying import replay_of
 from trialbook_gateway.schemas.runs import RunCreate
 from trialbook_gateway.services import Caller, Services
 from trialbook_gateway.strictjson import into
@@ -62,6 +63,16 @@ async def act(services: Services, caller: Caller, asker: Headed, verb: str, run:
     command = ACTIONS[verb](services.ids.new(), key, reason)
     outcome = await command_run(services, caller, id_, command, replies.expected_sequence(asker))
     return _done(caller, id_, outcome)
+
+
+async def replay(services: Services, caller: Caller, asker: Headed, run: str) -> Done:
+    """Execute an ended run again. Raises ``NotFound``, ``Conflict`` (code ``run_not_replayable``)."""
+    id_ = parse_id(run, "run id")
+    original: Loaded[Any] = await services.handler.load(caller.aggregate("run", id_))
+    asked = identify(asker, caller.workspace, caller.principal.actor, "runs.replay", {"run": id_}, services.ids.new())
+    order = replay_of(id_, original.state)
+    outcome, replayed = await create_run(services, caller.taking_over(original), order, asked)
+    return _done(caller, asked.id, outcome, replayed)
 
 
 async def delete(services: Services, caller: Caller, asker: Headed, run: str) -> int:

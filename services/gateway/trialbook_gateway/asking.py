@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import msgspec
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from trialbook import subjects
 from trialbook.asking import NatsAsk
 from trialbook.errors import Invalid, NotFound
 from trialbook.log.api import ApiError, call
-from trialbook.queries import Answer, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows, moments
+from trialbook.queries import QUERIES, Answer, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows, moments
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
 
 _OF_ONE_THING = (ItemGet, RunGet, RunFacts, RunLogs, RunMetrics, RunRows)
 NO_MESSAGE = 10037
+NOT_FOUND = b'"error":{"kind":"not_found"'
+HEAD_BYTES = 200
 
 
 class CheckedAsk(NatsAsk):
@@ -48,6 +51,20 @@ class CheckedAsk(NatsAsk):
         """See ``NatsAsk.ask_bytes``; checked like ``ask``."""
         await self._check(query)
         return await super().ask_bytes(workspace, query, timeout_s)
+
+    async def relay(self, workspace: str, name: str, payload: bytes, timeout_s: float) -> Msg:
+        """The answer to a question as it came from outside, which may be a refusal; as ``ask``, what only the ledger
+        knows yet is waited for.
+        """
+        reply = await self.forward(workspace, name, payload, timeout_s)
+        if NOT_FOUND not in reply.data[:HEAD_BYTES]:
+            return reply
+        query = msgspec.json.decode(payload or b"{}", type=QUERIES[name])
+        last = await self._last_fact(workspace, query)
+        if last <= query.at_least:
+            return reply
+        again = msgspec.json.encode(msgspec.structs.replace(query, at_least=last))
+        return await self.forward(workspace, name, again, timeout_s)
 
     async def must_exist(self, facts: int) -> None:
         """Raises ``Invalid`` (code ``future_sequence``) for a position that the ledger has not reached."""

@@ -71,7 +71,7 @@ def expected_digest(request: Request) -> str | None:
     return None
 
 
-async def _verified(chunks: AsyncIterator[bytes], expected: str | None) -> AsyncIterator[bytes]:
+async def verified(chunks: AsyncIterator[bytes], expected: str | None) -> AsyncIterator[bytes]:
     """Pass chunks on; a wrong digest is raised before the store can finish, so that nothing is kept."""
     digest = hashlib.sha256()
     async for chunk in chunks:
@@ -93,7 +93,7 @@ async def receive_raw(request: Request, services: Services, name: str) -> Receiv
     checked_name(name)
     try:
         stored = await services.blobs.put(
-            _verified(request.stream(), expected_digest(request)), max_bytes=services.settings.max_upload_bytes
+            verified(request.stream(), expected_digest(request)), max_bytes=services.settings.max_upload_bytes
         )
     except ClientDisconnect:
         raise malformed("The upload ended early; nothing was stored.") from None
@@ -118,7 +118,7 @@ async def receive_form(request: Request, services: Services) -> tuple[list[Recei
                     fields[check_text(key)] = check_text(value)
                     continue
                 name = checked_name((value.filename or "").replace("\\", "/").rsplit("/", 1)[-1])
-                pieces = _verified(_pieces(value), expected or None)
+                pieces = verified(_pieces(value), expected or None)
                 stored = await services.blobs.put(pieces, max_bytes=services.settings.max_upload_bytes)
                 media_type = checked_type((value.content_type or DEFAULT_TYPE).partition(";")[0].strip())
                 found.append(Received(name=name, sha256=stored.sha256, size=stored.size, media_type=media_type))

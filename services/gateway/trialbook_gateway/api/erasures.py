@@ -20,7 +20,7 @@ from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
 from trialbook_gateway.reading import moment_of
 from trialbook_gateway.schemas.base import Body, DatedQuery, Id, QueryModel
-from trialbook_gateway.services import caller_of
+from trialbook_gateway.services import Caller, Services, caller_of
 from trialbook_gateway.strictjson import read_model
 
 router = APIRouter(prefix="/v1/erasures", tags=["erasures"], route_class=StrictRoute)
@@ -42,6 +42,14 @@ def _view(id_: str, state: DataSubjectState) -> ErasureView:
     )  # fmt: skip
 
 
+async def erase(services: Services, caller: Caller, order: ErasureCreate) -> tuple[ErasureView, int]:
+    """Decide to erase; the sequence of the fact. Raises ``NotFound``, ``Conflict`` while runs go on."""
+    aggregate = services.data_subjects.aggregate(caller.workspace, order.data_subject)
+    outcome = await services.data_subjects.erase(aggregate, order.reason, caller.meta)
+    services.wrote(aggregate, outcome.sequence)
+    return _view(aggregate.id, outcome.state), outcome.sequence
+
+
 @router.post(
     "",
     summary="Erase a data subject",
@@ -50,13 +58,10 @@ def _view(id_: str, state: DataSubjectState) -> ErasureView:
 async def create(request: Request, _: Workspace) -> Response:
     """Destroys the key of its personal data. 200 when that was done before, 409 while runs of it are not finished."""
     services, caller = await caller_of(request)
-    order = await read_model(request, ErasureCreate)
-    aggregate = services.data_subjects.aggregate(caller.workspace, order.data_subject)
-    outcome = await services.data_subjects.erase(aggregate, order.reason, caller.meta)
-    services.wrote(aggregate, outcome.sequence)
-    status = 200 if outcome.state.shredded_at else 202
-    headers = {"Location": f"/v1/erasures/{aggregate.id}", replies.SEQUENCE: str(outcome.sequence)}
-    return replies.json(_view(aggregate.id, outcome.state), status, headers)
+    view, sequence = await erase(services, caller, await read_model(request, ErasureCreate))
+    status = 200 if view.shredded_at else 202
+    headers = {"Location": f"/v1/erasures/{view.id}", replies.SEQUENCE: str(sequence)}
+    return replies.json(view, status, headers)
 
 
 @router.get("/{erasure_id}", summary="Read an erasure", **operation(ok={200: content(ErasureView)}))

@@ -7,15 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from trialbook.domain import file as domain
-from trialbook.errors import Conflict
-from trialbook.handle import fresh
 from trialbook.queries import ItemView, Page
-from trialbook_gateway import replies
-from trialbook_gateway.api.items import item_page, item_view, live_state, state_at, view_of
+from trialbook_gateway import replies, storing
+from trialbook_gateway.api.items import item_page, item_view, state_at
 from trialbook_gateway.api.runs import labels_of
 from trialbook_gateway.api.strict import StrictRoute
-from trialbook_gateway.idempotency import REPLAYED, identify
+from trialbook_gateway.idempotency import REPLAYED
 from trialbook_gateway.openapi import IDEMPOTENCY_PARAMETER, content, operation
 from trialbook_gateway.problems import HttpRefusal
 from trialbook_gateway.ranges import Download, send_blob
@@ -34,7 +31,6 @@ FORM = {
     }
 }
 ANY = {"*/*": BINARY}
-OTHER_FILE = "This Idempotency-Key was used before for another file; use a new key."
 
 
 @router.post(
@@ -56,31 +52,15 @@ async def upload(request: Request, query: Annotated[UploadQuery, Query()]) -> Re
         found = received[0]
     else:
         found = await receive_raw(request, services, query.name)
-    asked = identify(
-        request,
-        caller.workspace,
-        caller.principal.actor,
-        "files.create",
-        [found.sha256, found.name, labels],
-        services.ids.new(),
-    )
-    aggregate = caller.aggregate("file", asked.id)
-    command = domain.Upload(
-        name=found.name, sha256=found.sha256, size=found.size, media_type=found.media_type, labels=labels,
-        command_id=asked.command_id,
-    )  # fmt: skip
-    outcome = await services.handler.handle(aggregate, command, caller.meta, fresh("file"))
-    services.wrote(aggregate, outcome.sequence)
+    asked = storing.identify_file(services, caller, request, found.sha256, found.name, labels)
+    stored = await storing.add_file(services, caller, asked, found, labels)
     headers = {
-        "Location": f"/v1/files/{asked.id}",
-        "ETag": replies.etag(outcome.sequence),
-        replies.SEQUENCE: str(outcome.sequence),
+        "Location": f"/v1/files/{stored.view.id}",
+        "ETag": replies.etag(stored.sequence),
+        replies.SEQUENCE: str(stored.sequence),
+        **({REPLAYED: "true"} if stored.replayed else {}),
     }
-    if not outcome.facts:
-        if (outcome.state.name, outcome.state.labels) != (found.name, labels):
-            raise Conflict("idempotency_key_reused", OTHER_FILE, id=aggregate.id)
-        headers[REPLAYED] = "true"
-    return replies.json(view_of(aggregate, outcome.sequence, outcome.state), 201, headers)
+    return replies.json(stored.view, 201, headers)
 
 
 @router.get("", summary="List files", **operation(ok={200: content(Page)}))
@@ -110,7 +90,5 @@ async def download(request: Request, file: Id, query: Annotated[DatedQuery, Quer
 async def delete(request: Request, file: Id, _: Annotated[QueryModel, Query()]) -> Response:
     """It is no longer listed; its facts stay."""
     services, caller = await caller_of(request)
-    aggregate, _state = await live_state(request, "file", file)
-    outcome = await services.handler.handle(aggregate, domain.Delete(), caller.meta)
-    services.wrote(aggregate, outcome.sequence)
-    return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})
+    sequence = await storing.delete_file(services, caller, file)
+    return Response(None, 204, {replies.SEQUENCE: str(sequence)})

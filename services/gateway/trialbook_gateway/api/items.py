@@ -17,7 +17,7 @@ from trialbook_gateway import replies
 from trialbook_gateway.reading import seen_in
 from trialbook_gateway.schemas.base import Dated
 from trialbook_gateway.schemas.items import ItemListQuery
-from trialbook_gateway.services import caller_of
+from trialbook_gateway.services import Caller, Services, caller_of
 
 Kind = Literal["file", "dataset", "model"]
 
@@ -51,18 +51,22 @@ class _Head(msgspec.Struct):
 
 async def state_at(request: Request, kind: Kind, item: str, as_of: str) -> Any:
     """The state in the ledger, or as it was at a moment. Raises ``NotFound`` when it does not exist or is deleted."""
-    if not as_of:
-        return (await live_state(request, kind, item))[1]
     services, caller = await caller_of(request)
+    return await state_in(services, caller, kind, item, as_of)
+
+
+async def state_in(services: Services, caller: Caller, kind: Kind, item: str, as_of: str) -> Any:
+    """As ``state_at``, for a caller."""
+    if not as_of:
+        return (await found(services, caller, kind, item))[1]
     question = ItemGet(kind=kind, id=parse_id(item, f"{kind} id"), as_of=as_of)
     answer = await services.ask.ask(caller.workspace, question, services.settings.ask_timeout_s)
     view = msgspec.json.decode(replies.result_of(answer), type=ItemView)
     return msgspec.convert(view.data, type(AGGREGATES[kind].decider.initial()))
 
 
-async def live_state(request: Request, kind: Kind, item: str) -> tuple[AggregateId, Any]:
+async def found(services: Services, caller: Caller, kind: Kind, item: str) -> tuple[AggregateId, Any]:
     """The state in the ledger. Raises ``NotFound`` when it does not exist or is deleted."""
-    services, caller = await caller_of(request)
     aggregate = caller.aggregate(kind, parse_id(item, f"{kind} id"))
     state = (await services.handler.load(aggregate)).state
     if not state.exists or state.deleted:

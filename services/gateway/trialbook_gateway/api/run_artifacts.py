@@ -50,6 +50,20 @@ class Produced(msgspec.Struct):
     result_blob: str | None = None
 
 
+def artifact_of(found: Produced, name: str) -> Artifact:
+    """An artifact by its name. Raises ``NotFound`` (code ``artifact_not_found``)."""
+    artifact = found.artifacts.get(name)
+    if artifact is None:
+        raise NotFound("artifact_not_found", f"The run has no artifact {name[:100]!r}.", known=sorted(found.artifacts))
+    return artifact
+
+
+def must_have_result(found: Produced) -> None:
+    """Raises ``NotFound`` (code ``result_not_found``) unless the run has completed."""
+    if found.status != "completed":
+        raise NotFound("result_not_found", f"The run is {found.status}; only a completed run has a result.")
+
+
 async def _produced(request: Request, run: str, query: Dated) -> tuple[Services, str, Answer, Produced]:
     services, caller = await caller_of(request)
     id_ = parse_id(run, "run id")
@@ -80,9 +94,7 @@ async def index(request: Request, run: Id, query: Annotated[Dated, Query()]) -> 
 async def download(request: Request, run: Id, name: str, query: Annotated[Dated, Query()]) -> Response:
     """The bytes, whole or one range; the ETag is the sha256."""
     services, _, _, found = await _produced(request, run, query)
-    artifact = found.artifacts.get(name)
-    if artifact is None:
-        raise NotFound("artifact_not_found", f"The run has no artifact {name[:100]!r}.", known=sorted(found.artifacts))
+    artifact = artifact_of(found, name)
     what = Download(
         sha256=artifact.sha256, size=artifact.size, media_type=artifact.media_type, name=name.rsplit("/", 1)[-1]
     )
@@ -97,8 +109,7 @@ async def download(request: Request, run: Id, name: str, query: Annotated[Dated,
 async def result(request: Request, run: Id, query: Annotated[Dated, Query()]) -> Response:
     """What the workload returned; 404 ``result_not_found`` while there is none."""
     services, id_, answer, found = await _produced(request, run, query)
-    if found.status != "completed":
-        raise NotFound("result_not_found", f"The run is {found.status}; only a completed run has a result.")
+    must_have_result(found)
     if found.result_blob is None:
         return replies.raw(bytes(found.result), headers={replies.SEQUENCE: str(answer.facts)})
     stored = await services.blobs.stat(found.result_blob)

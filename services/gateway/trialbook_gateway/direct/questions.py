@@ -1,4 +1,4 @@
-"""Questions of users on NATS, passed on to a projector: it knows no users, and answers many times as many for us."""
+"""Questions of users on NATS: content is read here, the others are passed on to a projector, which knows no users."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from trialbook.asking import MEDIA_TYPE
 from trialbook.errors import Invalid
 from trialbook.outside import may_ask
 from trialbook.queries import Sql
+from trialbook_gateway.direct.commands import caller_of
+from trialbook_gateway.direct.content import CONTENT, content
 from trialbook_gateway.direct.desk import Answered, Asked
 from trialbook_gateway.services import Services
 
@@ -18,7 +20,9 @@ async def ask(services: Services, asked: Asked) -> Answered:
     """The projector's answer, which may be a refusal. Raises ``Unavailable`` when there is none."""
     if not may_ask(asked.name):
         raise Invalid("unknown_query", f"{asked.name[:80]!r} cannot be asked from outside.")
+    if asked.name in CONTENT:
+        return await content(services, caller_of(services, asked, {}), asked.name, asked.message.data)
     timeout_s = SQL_S if asked.name == Sql.NAME else services.settings.ask_timeout_s
-    reply = await services.ask.forward(asked.workspace, asked.name, asked.message.data, timeout_s)
+    reply = await services.ask.relay(asked.workspace, asked.name, asked.message.data, timeout_s)
     headers = {key: value for key, value in (reply.headers or {}).items() if key in _PASSED_ON}
     return Answered(reply.data, headers or None)

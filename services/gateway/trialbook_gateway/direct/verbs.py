@@ -1,51 +1,29 @@
-"""What each verb does with the JSON that came with it."""
+"""Verbs of runs and of a user's consumers, and all verbs."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from pydantic import Field
 
 from trialbook.log.consumers import Consumers, ConsumerView
 from trialbook.outside import ACK_WAIT_S, MAX_ACK_PENDING, Pace, Slot, Start, StreamName
-from trialbook.views import RunView
+from trialbook.views import ErasureView, RunView
 from trialbook_gateway import acting
 from trialbook_gateway.acting import Done
+from trialbook_gateway.api.erasures import ErasureCreate, erase
+from trialbook_gateway.direct import stored
+from trialbook_gateway.direct.verb import Carried, Command, Handler, ItemId, Nothing, Verb, Which
 from trialbook_gateway.schemas.base import SEQUENCE_MAX, Body
 from trialbook_gateway.schemas.runs import CancelIn, RunCreate
-from trialbook_gateway.services import Caller, Services
+from trialbook_gateway.services import Services
 from trialbook_gateway.strictjson import into
 
 
-class Command(msgspec.Struct, frozen=True):
-    """A command that came in: who sent it, in which workspace, with which headers and JSON."""
-
-    caller: Caller
-    user: str
-    headers: Mapping[str, str]
-    body: Any
-
-
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done: ``result`` by verb; ``sequence`` of the last fact, 0 where no fact was appended."""
-
-    result: Any = None
-    sequence: int = 0
-    replayed: bool = False
-
-
-class RunIn(Body):
-    """Which run."""
-
-    id: Annotated[str, Field(max_length=36)]
-
-
-class CancelRunIn(CancelIn):
+class CancelWhich(CancelIn):
     """Which run, and why it is cancelled."""
 
-    id: Annotated[str, Field(max_length=36)]
+    id: ItemId
 
 
 class ConsumerIn(Body):
@@ -65,30 +43,36 @@ class ConsumerCreate(ConsumerIn):
     ack_wait_s: Annotated[int, Field(ge=1, le=3600)] = ACK_WAIT_S
 
 
-class Nothing(Body):
-    """No members."""
-
-
 async def _submit(services: Services, command: Command) -> Carried:
     return _carried(await acting.submit(services, command.caller, command, command.body))
 
 
 async def _cancel(services: Services, command: Command) -> Carried:
-    order = into(CancelRunIn, command.body)
+    order = into(CancelWhich, command.body)
     return _carried(await acting.act(services, command.caller, command, "cancel", order.id, order.reason))
 
 
 async def _delete(services: Services, command: Command) -> Carried:
-    run = into(RunIn, command.body).id
+    run = into(Which, command.body).id
     return Carried(sequence=await acting.delete(services, command.caller, command, run))
 
 
 def _acting(verb: str) -> Handler:
     async def carry_out(services: Services, command: Command) -> Carried:
-        run = into(RunIn, command.body).id
+        run = into(Which, command.body).id
         return _carried(await acting.act(services, command.caller, command, verb, run))
 
     return carry_out
+
+
+async def _replay(services: Services, command: Command) -> Carried:
+    run = into(Which, command.body).id
+    return _carried(await acting.replay(services, command.caller, command, run))
+
+
+async def _erase(services: Services, command: Command) -> Carried:
+    view, sequence = await erase(services, command.caller, into(ErasureCreate, command.body))
+    return Carried(result=view, sequence=sequence)
 
 
 async def _create_consumer(services: Services, command: Command) -> Carried:
@@ -118,28 +102,19 @@ def _carried(done: Done) -> Carried:
     return Carried(result=done.run, sequence=done.sequence, replayed=done.replayed)
 
 
-Handler = Callable[[Services, Command], Awaitable[Carried]]
-
-
-class Verb(msgspec.Struct, frozen=True):
-    """A verb: what it does, the model of its body, the type of its result."""
-
-    carry_out: Handler
-    body: type[Body]
-    result: Any
-    summary: str
-
-
 VERBS: dict[str, Verb] = {
     "run.submit": Verb(_submit, RunCreate, RunView, "Create a run, and start it unless start is false."),
-    "run.start": Verb(_acting("start"), RunIn, RunView, "Queue a created run."),
-    "run.cancel": Verb(_cancel, CancelRunIn, RunView, "Cancel a run."),
-    "run.pause": Verb(_acting("pause"), RunIn, RunView, "Pause a run at its next checkpoint."),
-    "run.resume": Verb(_acting("resume"), RunIn, RunView, "Resume a paused run, or withdraw a pause."),
-    "run.retry": Verb(_acting("retry"), RunIn, RunView, "Queue a failed or cancelled run again."),
-    "run.reset": Verb(_acting("reset"), RunIn, RunView, "Make a run what it was when it was created."),
-    "run.delete": Verb(_delete, RunIn, None, "Delete a run; its name becomes free."),
-    "consumer.create": Verb(_create_consumer, ConsumerCreate, ConsumerView, "Make a consumer of one's own."),
-    "consumer.delete": Verb(_delete_consumer, ConsumerIn, None, "Delete a consumer of one's own."),
-    "consumer.list": Verb(_list_consumers, Nothing, list[ConsumerView], "List the consumers of one's own."),
+    "run.start": Verb(_acting("start"), Which, RunView, "Queue a created run."),
+    "run.cancel": Verb(_cancel, CancelWhich, RunView, "Cancel a run."),
+    "run.pause": Verb(_acting("pause"), Which, RunView, "Pause a run at its next checkpoint."),
+    "run.resume": Verb(_acting("resume"), Which, RunView, "Resume a paused run, or withdraw a pause."),
+    "run.retry": Verb(_acting("retry"), Which, RunView, "Queue a failed or cancelled run again."),
+    "run.reset": Verb(_acting("reset"), Which, RunView, "Make a run what it was when it was created."),
+    "run.replay": Verb(_replay, Which, RunView, "Execute an ended run again with its recorded effects only."),
+    "run.delete": Verb(_delete, Which, None, "Delete a run; its name becomes free.", seals=False),
+    **stored.VERBS,
+    "erasure.create": Verb(_erase, ErasureCreate, ErasureView, "Erase a data subject.", seals=False),
+    "consumer.create": Verb(_create_consumer, ConsumerCreate, ConsumerView, "Make a consumer.", seals=False),
+    "consumer.delete": Verb(_delete_consumer, ConsumerIn, None, "Delete a consumer of one's own.", seals=False),
+    "consumer.list": Verb(_list_consumers, Nothing, list[ConsumerView], "List one's consumers.", seals=False),
 }
