@@ -1,6 +1,6 @@
 """The least of an S3-compatible server: objects in memory; GET with ranges, HEAD, PUT, DELETE, list and multipart.
 
-Signatures are not verified, but that requests carry one is, and of which key.
+Signatures are verified as S3 does, and trouble can be ordered: answers 503, and bodies that break off.
 """
 
 import hashlib
@@ -16,17 +16,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tests.ledger import sigv4
+
 KEY, SECRET = "test-key", "test-secret"
 
 
 @dataclass
 class S3:
-    """One server with any number of buckets."""
+    """One server with the buckets in ``buckets``."""
 
     port: int = 0
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
+    buckets: set[str] = field(default_factory=lambda: {"bucket", "b"})
+    busy: int = 0
+    """So many requests are answered 503 before the next one is carried out."""
+    torn: int = 0
+    """So many bodies of GET end in their middle."""
+    parts: threading.Event = field(default_factory=threading.Event)
+    """Set when a part of an upload has come."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,12 +50,26 @@ class S3:
         request = Request(scope, receive)
         body = await request.body()
         self.seen.append(f"{request.method} {request.url.path}?{request.url.query}")
-        response = self._answer(request, body)
+        response = self._checked(request, body)
+        if self.torn and request.method == "GET" and len(response.body) > 1 and "list-type" not in request.query_params:
+            self.torn -= 1
+            response.body = response.body[: len(response.body) // 2]  # the headers promise all of it
         await response(scope, receive, send)
 
+    def _checked(self, request: Request, body: bytes) -> Response:
+        path = request.scope["raw_path"].decode().partition("?")[0]
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        wrong = sigv4.problem(SECRET, KEY, request.method, path, request.url.query, headers, body)
+        if wrong:
+            return _error(wrong, 403)
+        if path.split("/")[1] not in self.buckets:
+            return _error("NoSuchBucket", 404)
+        if self.busy:
+            self.busy -= 1
+            return _error("SlowDown", 503)
+        return self._answer(request, body)
+
     def _answer(self, request: Request, body: bytes) -> Response:
-        if f"Credential={KEY}/" not in request.headers.get("authorization", ""):
-            return Response("<Error><Code>AccessDenied</Code></Error>", 403)
         path, query = request.url.path.lstrip("/"), request.query_params
         match request.method:
             case "POST" if "uploads" in query:
@@ -55,6 +78,7 @@ class S3:
                                 "<UploadId>1</UploadId></InitiateMultipartUploadResult>")  # fmt: skip
             case "PUT" if "partNumber" in query:
                 self.uploads[path][int(query["partNumber"])] = body
+                self.parts.set()
                 return Response(headers={"ETag": _etag(body)})
             case "POST" if "uploadId" in query:
                 parts = self.uploads.pop(path)
@@ -105,6 +129,10 @@ class S3:
         part = content[int(first) : int(last) + 1]
         headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}"
         return Response(part, 206, headers)
+
+
+def _error(code: str, status: int) -> Response:
+    return Response(f"<Error><Code>{code}</Code></Error>", status, media_type="application/xml")
 
 
 def _etag(content: bytes) -> str:

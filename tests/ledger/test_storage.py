@@ -1,4 +1,6 @@
+import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -114,6 +116,93 @@ class TestS3(StorageLaws):
             await storage.put("a", b"x")
         assert "PermissionDenied" in refused.value.detail
         assert not any(secret in str(refused.value) for secret in ("other", s3.SECRET, "Credential"))
+
+
+@pytest.mark.integration
+class TestS3InTrouble:
+    """What an S3-compatible store may answer, and what becomes of it."""
+
+    @pytest.fixture
+    def trouble(self, server: s3.S3) -> Iterator[s3.S3]:
+        server.objects.clear()
+        yield server
+        server.busy = server.torn = 0
+
+    @pytest.mark.parametrize(
+        ("variable", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "nobody")]
+    )
+    async def test_wrong_credentials_are_refused(self, trouble: s3.S3, variable: str, value: str) -> None:
+        good = open_storage("s3://bucket/x", trouble.environment)
+        await good.put("a/b c", b"x")
+        bad = open_storage("s3://bucket/x", trouble.environment | {variable: value})
+        for call in (bad.put("a", b"y"), bad.get("a/b c"), bad.size("a/b c"), bad.names(), bad.delete("a/b c")):
+            with pytest.raises(Unavailable) as refused:
+                await call
+            assert refused.value.code == "segment_storage_unavailable"
+            assert value not in str(refused.value)
+        assert await good.names() == ["a/b c"]
+
+    async def test_names_of_all_kinds_are_signed(self, trouble: s3.S3) -> None:
+        storage = open_storage("s3://bucket/some folder/ü", trouble.environment)
+        names = ["a b", "a+b", "a/é=1&x", "plain", "~tilde*(1)"]
+        for name in names:
+            await storage.put(name, name.encode())
+        assert [await storage.get(name) for name in names] == [name.encode() for name in names]
+        assert await storage.names() == sorted(names)
+
+    async def test_a_missing_bucket_is_no_empty_storage(self, trouble: s3.S3) -> None:
+        storage = open_storage("s3://nowhere/x", trouble.environment)
+        with pytest.raises(Unavailable):
+            await storage.names()
+        for content in (b"x", pieces(b"x" * 6_000_000, 1_000_000)):
+            with pytest.raises(Unavailable) as refused:
+                await storage.put("a", content)
+            assert "bucket" in refused.value.detail
+
+    async def test_a_busy_store_is_asked_again(self, trouble: s3.S3) -> None:
+        storage = open_storage("s3://bucket/x", trouble.environment)
+        content = os.urandom(11 * 1024 * 1024)
+        trouble.busy = 2
+        assert await storage.put("a", pieces(content, 1_000_003)) == len(content)
+        for _ in range(3):
+            trouble.busy = 2
+            assert await storage.get("a") == content
+        trouble.busy = 2
+        assert await storage.names() == ["a"]
+
+    async def test_a_body_that_breaks_off_is_read_again_or_refused(self, trouble: s3.S3) -> None:
+        storage = open_storage("s3://bucket/x", trouble.environment)
+        content = os.urandom(300_000)
+        await storage.put("a", content)
+        trouble.torn = 1
+        try:
+            found = await storage.get("a")
+        except Unavailable:
+            found = await storage.get("a")
+        assert found == content
+
+    async def test_a_process_that_is_killed_between_parts_leaves_nothing_under_the_name(self, trouble: s3.S3) -> None:
+        trouble.parts.clear()
+        program = (
+            "import asyncio, os\n"
+            "from trialbook_projector.segments_store import open_storage\n"
+            "async def endless():\n"
+            "    while True:\n"
+            "        yield os.urandom(1_000_000)\n"
+            "asyncio.run(open_storage('s3://bucket/x', os.environ).put('large', endless()))\n"
+        )
+        environment = os.environ | trouble.environment
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)
+        try:
+            assert await asyncio.to_thread(trouble.parts.wait, 30)
+        finally:
+            process.kill()
+            await process.wait()
+        storage = open_storage("s3://bucket/x", trouble.environment)
+        assert await storage.names() == []
+        assert await storage.size("large") is None
+        assert await storage.put("large", b"again") == 5
+        assert await storage.get("large") == b"again"
 
 
 @pytest.mark.parametrize("location", ["gs://bucket/x", "s3://", "s3://key:secret@bucket/x", "s3://bucket/x?region=y"])

@@ -41,7 +41,7 @@ class ObjectStorage:
                 size += len(chunk)
                 yield chunk
 
-        with _told(name):
+        with _told(name, writing=True):
             if isinstance(content, bytes):
                 await obstore.put_async(self._store, name, content)
                 return len(content)
@@ -93,17 +93,19 @@ class ObjectStorage:
 class _told:  # noqa: N801 -- a context manager that reads as a sentence
     """Turns the store's errors into refusals. Their texts are left out: they may quote signed requests."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, writing: bool = False) -> None:
+        self._name, self._writing = name, writing
 
     def __enter__(self) -> None:
         """Nothing to do."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None or issubclass(kind, FileNotFoundError):
-            if kind is not None:
-                raise not_stored(self._name) from None
+        if kind is None:
             return
+        if issubclass(kind, FileNotFoundError):
+            if not self._writing:
+                raise not_stored(self._name) from None
+            raise Unavailable("segment_storage_unavailable", "The storage of segments has no such bucket.") from None
         from obstore.exceptions import BaseError
 
         if issubclass(kind, (BaseError, OSError)):
