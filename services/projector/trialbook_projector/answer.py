@@ -43,6 +43,7 @@ from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.lookup import Lookup
 from trialbook_projector.queries import datasubjects, diff, facts, items, lines, past, runs, signals, trail
+from trialbook_projector.queries.fitting import fitted
 from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
 from trialbook_projector.segments import Segments
 from trialbook_projector.settings import Settings
@@ -179,7 +180,7 @@ class Answering:
             reading = self._reading(tables, workspace, query, positions, cursor)
             if isinstance(query, EventLines):
                 return lines.lines(reading, query, self._room()), positions
-            found = _encode(READ[query.NAME](reading, query))
+            found = fitted(READ[query.NAME], reading, query, self._room())
             return found, positions if reading.past is None else Positions(reading.past.sequence, positions.signals)
 
         found, seen = await tables.readers.run(read)
@@ -270,7 +271,8 @@ class Answering:
         if len(result) > self._room():
             raise TooLarge(
                 "reply_too_large",
-                f"The answer has {len(result)} bytes; a reply holds {self._room()}. Ask for fewer rows or use brief.",
+                f"The answer has {len(result)} bytes; a reply holds {self._room()}. Ask for fewer rows, or let "
+                "the NATS server take larger messages (max_payload).",
             )
         return Reply(_encode(Answer(facts=positions.facts, signals=positions.signals, result=msgspec.Raw(result))))
 
