@@ -78,7 +78,13 @@ def test_a_sweep_with_a_fault_creates_nothing(session: Session, more: dict[str, 
     assert [one["tag"] for one in session.call("GET", "/scenarios")] == before
 
 
-@pytest.mark.parametrize("wrong", [{"grid": []}, {"grid": {"seed": []}}, {"grid": {"seed": 1}}, {"points": {}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"grid": []}, {"grid": {"seed": []}}, {"grid": {"seed": 1}}, {"points": {}}, {"points": [{"seed": 1}]},
+        {"points": [{}], "algo_parameters": {}},
+    ],
+)  # fmt: skip
 def test_bodies_of_wrong_types_are_422(session: Session, wrong: dict[str, Any]) -> None:
     assert isinstance(session.detail("POST", "/sweeps", 422, json=body(**wrong)), list)
 

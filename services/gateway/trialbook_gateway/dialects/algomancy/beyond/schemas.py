@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from trialbook_gateway.dialects.algomancy.schemas import Text
 
@@ -52,7 +52,9 @@ class Comparison(BaseModel):
 
 
 class Point(BaseModel):
-    """What one scenario of a sweep has of its own."""
+    """What one scenario of a sweep has of its own. Other members are refused: nobody meant a sweep of defaults."""
+
+    model_config = ConfigDict(extra="forbid")
 
     algo_params: dict[str, Any] = {}
     data_params: dict[str, Any] = {}
@@ -63,6 +65,8 @@ class SweepCreate(BaseModel):
 
     ``algo_params`` and ``data_params`` are what all have in common.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     tag_prefix: Text
     dataset_key: Text
