@@ -54,9 +54,10 @@ async def test_lines_survive_a_killed_server(ledger: Ledger, start_runner: Any, 
 async def test_a_crash_loses_only_the_last_moment(ledger: Ledger, start_runner: Any, tmp_path: Path) -> None:
     await start_runner()
     run = await ledger.submit("lines", {"count": 3000, "seconds": 60})
-    await asyncio.sleep(1.0)
-    state = await ledger.state(run)
-    assert state.status == "running"
+    async with asyncio.timeout(20):
+        while len(await ledger.signals(run)) < 1000:
+            await asyncio.sleep(0.1)
+    assert (await ledger.state(run)).status == "running"
     assert [r["message"] for r in await ledger.signals(run)] == [str(n) for n in range(1000)]
 
 

@@ -143,8 +143,8 @@ async def test_a_resumed_pipeline_repeats_no_completed_step(ledger: Ledger, star
     run = await ledger.submit("pipeline", {"steps": steps})
     while not begun.exists() or "use" not in begun.read_text():
         await asyncio.sleep(0.02)
-    await start_runner("b")
     first.kill()
+    await start_runner("b")
     (tmp_path / "go").touch()
     state = await ledger.end(run, 4 * LEASE_S)
     assert (state.status, state.attempt) == ("completed", 2), state.error
@@ -217,8 +217,8 @@ async def test_a_resumed_sweep_repeats_nothing(ledger: Ledger, start_runner: Any
     run = await ledger.submit("sweep", params, isolation="task", pool="task")
     while not (tmp_path / "m3").exists():
         await asyncio.sleep(0.02)
-    await start_runner("b")
     first.kill()
+    await start_runner("b")
     state = await ledger.end(run, 20)
     assert (state.status, state.attempt, state.result["counts"]) == ("completed", 2, {"completed": 4})
     assert [len((tmp_path / f"m{n}").read_text().splitlines()) for n in range(4)] == [1, 1, 2, 2]
