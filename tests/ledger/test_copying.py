@@ -109,6 +109,20 @@ async def test_everything_arrives_as_it_was(filled: Client, server: NatsServer, 
             await Importer(nc, url, target, manifest).run()
 
 
+async def test_the_place_of_the_last_signals_is_kept_when_they_are_gone(
+    filled: Client, server: NatsServer, tmp_path: Path
+) -> None:
+    for sequence in (39, 40):  # an erasure does this; verdicts name them all the same
+        await call(filled, f"STREAM.MSG.DELETE.{SIGNALS}", {"seq": sequence})
+    target = LocalStorage(tmp_path / "export")
+    await exporter(filled, server.url, target).run()
+    async with empty(tmp_path / "nats") as (nc, url):
+        await Importer(nc, url, target, await checked(target)).run()
+        assert (await call(nc, f"STREAM.INFO.{SIGNALS}"))["state"]["last_seq"] == 40
+        assert (await streams(url))[SIGNALS] == (await streams(server.url))[SIGNALS]
+        assert (await nc.jetstream().publish("signal.a.run.x.log", b"next")).seq == 41
+
+
 async def test_without_signals_their_places_are_kept(filled: Client, server: NatsServer, tmp_path: Path) -> None:
     target = LocalStorage(tmp_path / "export")
     manifest = await exporter(filled, server.url, target, signals=False, blobs=False).run()

@@ -170,3 +170,9 @@ def _parts(text: str) -> tuple[str, int, int, bytes]:
     if len(packed) != KEY_BYTES + 1 or packed[0] not in (LOG, WITNESS):
         raise InvalidKey("only Ed25519 keys of logs and witnesses are known")
     return words[0], number, packed[0], packed[1:]
+
+
+def origin_of(keys: Sequence[PublicKey]) -> str:
+    """The log whose keys these are; empty: those of several. An imported ledger has the notes of an earlier log too."""
+    names = {key.name for key in keys}
+    return names.pop() if len(names) == 1 else ""

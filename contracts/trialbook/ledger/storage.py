@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterable
 from io import BufferedWriter
@@ -13,6 +14,7 @@ from trialbook.errors import Invalid, NotFound
 from trialbook.ids import UUIDv7Source
 
 UNFINISHED = ".part-"
+CHUNK_BYTES = 4 * 1024 * 1024
 Content = bytes | AsyncIterable[bytes]
 
 
@@ -43,6 +45,15 @@ class SegmentStorage(Protocol):
         ...
 
 
+async def digest_of(storage: SegmentStorage, name: str) -> str:
+    """The sha256 of what is stored under a name, read in pieces. Raises ``NotFound``."""
+    found, start = hashlib.sha256(), 0
+    while chunk := await storage.get(name, start, start + CHUNK_BYTES):
+        found.update(chunk)
+        start += len(chunk)
+    return found.hexdigest()
+
+
 def not_stored(name: str) -> NotFound:
     """The refusal for a name that is not there."""
     return NotFound("segment_not_found", f"{name} is not in the storage.")
@@ -56,7 +67,7 @@ class LocalStorage:
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
-        if not all(parts) or any(part in (".", "..") for part in parts):
+        if not all(parts) or any(part in (".", "..") for part in parts) or "\0" in name:
             raise Invalid("invalid_segment_name", f"{name!r} is not a name within the storage.")
         return self.folder.joinpath(*parts)
 

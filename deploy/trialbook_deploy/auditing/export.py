@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from trialbook.audit.checkpoint import Checkpoint
 from trialbook.audit.findings import Finding, Verdict
 from trialbook.audit.merkle import SIZE
-from trialbook.audit.signer import PublicKey
+from trialbook.audit.ordering import misplaced
+from trialbook.audit.signer import PublicKey, origin_of
 from trialbook.audit.verify import Fact, Verification, history
 from trialbook.errors import Invalid, NotFound
 from trialbook.ledger import manifest as manifests
 from trialbook.ledger import proofs
 from trialbook.ledger.manifest import Manifest, leaves_name
 from trialbook.ledger.segments import Damaged, Segment, block_messages
-from trialbook.ledger.storage import SegmentStorage
+from trialbook.ledger.storage import SegmentStorage, digest_of
 from trialbook.log.tail import Message
 from trialbook.streams import CHECKPOINTS, FACTS
 
@@ -36,17 +38,17 @@ async def verify_export(
     try:
         manifest = manifests.decode(await storage.get(manifests.EXPORT))
     except (Damaged, NotFound) as error:
-        raise Invalid("not_an_export", f"This is no export: {error}.") from None
+        raise Invalid("not_an_export", f"This is no export: {str(error).rstrip('.')}.") from None
     facts = manifest.streams.get(FACTS)
     if not manifest.complete or facts is None:
         raise Invalid("incomplete_export", "This export was not completed; repeat the command that began it.")
-    read = history(await _notes(storage, manifest), keys)
+    read = history(await _notes(storage, manifest), keys, origin_of(keys))
     if manifest.workspace:
         return await _extract(storage, manifest, read.checkpoints, read.findings), manifest
     if facts.first > 1:
         raise Invalid("partial_export", f"This export begins at fact {facts.first}; only whole ones prove themselves.")
     signed = [one for one in read.checkpoints if not up_to or one.size <= up_to]
-    findings = list(read.findings)
+    findings = [*read.findings, *await _other_files(storage, manifest, tell)]
     if not signed:
         findings.append(Finding(kind="key", sequence=0, detail="no checkpoint here is signed with this key"))
     leaves = await _leaves(storage, facts.segments)
@@ -69,6 +71,7 @@ async def _pass(storage: SegmentStorage, segments: Sequence[Segment], run: Verif
     for segment in segments:
         messages, findings = await _messages(storage, segment)
         before = run.findings.count
+        messages = _in_order(messages, run)
         for start in range(0, len(messages), 2000):
             batch: list[Fact] = [(m.sequence, m.subject, m.data) for m in messages[start : start + 2000]]
             await asyncio.to_thread(run.take, batch)
@@ -76,6 +79,15 @@ async def _pass(storage: SegmentStorage, segments: Sequence[Segment], run: Verif
         if run.findings.count == before or not messages:
             run.findings.extend(findings)
     return await asyncio.to_thread(run.finish)
+
+
+def _in_order(messages: list[Message], run: Verification) -> list[Message]:
+    """The messages by their sequences; which ones stand elsewhere in the file, or twice, is noted."""
+    odd = misplaced([message.sequence for message in messages])
+    run.findings.extend(list(odd.values()))
+    twice = {place for place, finding in odd.items() if finding.kind == "inserted"}
+    kept = [message for place, message in enumerate(messages) if place not in twice]
+    return sorted(kept, key=lambda message: message.sequence) if odd else messages
 
 
 async def _messages(storage: SegmentStorage, segment: Segment) -> tuple[list[Message], list[Finding]]:
@@ -99,12 +111,28 @@ async def _messages(storage: SegmentStorage, segment: Segment) -> tuple[list[Mes
 
 def _blocks(segment: Segment, content: bytes) -> Iterator[Message]:
     """The messages of those blocks that can be decompressed."""
-    ends = [offset for _, offset in segment.blocks[1:]] + [len(content)]
-    for (_, start), end in zip(segment.blocks, ends, strict=True):
+    starts = [offset for _, offset in segment.blocks]
+    for start, end in pairwise([*starts, len(content)]):
         try:
             yield from block_messages(content[start:end], segment.name)
         except Damaged:
             continue  # its facts will be missed by their sequences
+
+
+async def _other_files(storage: SegmentStorage, manifest: Manifest, tell: Tell) -> list[Finding]:
+    """What else is not as it was listed: stored bytes, whose names are the digests that facts tell; signals; notes."""
+    listed = list(manifest.files.items())
+    for stream, part in manifest.streams.items():
+        listed += [(segment.name, segment.sha256) for segment in part.segments if stream != FACTS]
+    listed += [(f"blobs/{blob.sha256}", blob.sha256) for blob in manifest.blobs]
+    found: list[Finding] = []
+    for number, (name, digest) in enumerate(listed, 1):
+        if await storage.size(name) is None:
+            found.append(Finding(kind="unreadable", sequence=0, detail=f"{name} is gone"))
+        elif await digest_of(storage, name) != digest:
+            found.append(Finding(kind="unreadable", sequence=0, detail=f"{name} is not the file that was written"))
+        tell("files", number, len(listed))
+    return found
 
 
 async def _notes(storage: SegmentStorage, manifest: Manifest) -> list[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 from nats.aio.client import Client
 
 from trialbook.asking import NatsAsk
-from trialbook.audit.signer import PublicKey
+from trialbook.audit.signer import PublicKey, origin_of
 from trialbook.audit.tiles import WIDTH, Tile, hashes
 from trialbook.proofs import LedgerInfo, LedgerState, LedgerTile
 from trialbook_deploy.auditing.export import Tell
@@ -41,7 +41,7 @@ async def verify_live(
         tell("hashes", files.size, info.size)
     files.close()
     task = Task(
-        url=url, folder=str(scratch), size=info.size, keys=[key.text for key in keys], origin=keys[0].name,
+        url=url, folder=str(scratch), size=info.size, keys=[key.text for key in keys], origin=origin_of(keys),
         segments=segments, environment=dict(os.environ),
     )  # fmt: skip
     return await verify(nc, task, lambda done: tell("facts", done, info.size)), info.size
