@@ -73,18 +73,22 @@ def _installed(distribution: str) -> bool:
 
 def sandbox() -> Finding:
     """Which wall the programs of a runner on this machine get: tried as the runner tries it, not assumed."""
-    choice = os.environ.get("TRIALBOOK_SANDBOX", "")
+    choice, named = os.environ.get("TRIALBOOK_SANDBOX", ""), os.environ.get("TRIALBOOK_SANDBOX_CGROUP", "")
     try:
-        walls = probe(choice, os.environ.get("TRIALBOOK_SANDBOX_CGROUP", ""))
+        walls = probe(choice, named)
     except (OSError, subprocess.SubprocessError) as error:
         return warn("sandbox", f"the walls cannot be tried: {error}", "See docs/sandbox.md.")
-    found = "; ".join(_wall_text(name, check) for name, check in (("bwrap", walls.bwrap), ("landlock", walls.landlock)))
+    parts = (("bwrap", walls.bwrap), ("landlock", walls.landlock), ("control groups", walls.cgroup))
+    found = "; ".join(_wall_text(name, check) for name, check in parts)
     if walls.wall is None:
         text = f"no wall; workloads that ask for a sandbox are refused: {walls.refusal}"
         return warn("sandbox", text, "Install or enable one of them: docs/sandbox.md.")
     if walls.wall == "none":
         text = f"TRIALBOOK_SANDBOX=none: programs run without walls ({found})"
         return warn("sandbox", text, "Unset it where programs of others run.")
+    if named and not walls.cgroup.usable:
+        text = f"programs run behind {walls.wall}, but not in groups of TRIALBOOK_SANDBOX_CGROUP ({found})"
+        return warn("sandbox", text, "Name a group of version 2 with the controllers memory and pids: docs/sandbox.md.")
     return ok("sandbox", f"programs run behind {walls.wall} ({found})")
 
 

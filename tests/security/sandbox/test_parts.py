@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trialbook_runner.sandbox import cgroup, identity, landlock, mounts
+from trialbook_runner.sandbox import Check, cgroup, identity, landlock, mounts
 from trialbook_runner.sandbox.bwrap import private_files, version
 from trialbook_runner.sandbox.files import MAX_LEFT_OUT, Copy, TooLarge
 from trialbook_runner.sandbox.kernel import machine
@@ -131,6 +131,7 @@ def test_two_programs_never_share_an_identity() -> None:
 
 def test_where_groups_would_be() -> None:
     mounts_text = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"
+    assert cgroup.mounted(mounts_text + "tmpfs /tmp tmpfs rw 0 0\n") == [Path("/sys/fs/cgroup")]
     assert cgroup.candidate("", mounts_text, "0::/user.slice/a\n") == Path("/sys/fs/cgroup/user.slice/a")
     assert cgroup.candidate("/x", mounts_text, "0::/a\n") == Path("/x")
     assert cgroup.candidate("", "tmpfs /tmp tmpfs rw 0 0\n", "0::/a\n") is None
@@ -138,12 +139,20 @@ def test_where_groups_would_be() -> None:
 
 
 def test_a_group_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    assert "No such file" in cgroup.check(str(tmp_path / "none")).detail
-    (tmp_path / "cgroup.controllers").write_text("cpu pids\n")
-    (tmp_path / "cgroup.subtree_control").write_text("\n")
-    assert "no memory controller" in cgroup.check(str(tmp_path)).detail
-    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
-    assert "does not pass memory and pids on" in cgroup.check(str(tmp_path)).detail
+    group = tmp_path / "group"
+    group.mkdir()
+    (tmp_path / "mounts").write_text(f"cgroup2 {tmp_path} cgroup2 rw 0 0\n")
+    (tmp_path / "cgroup").write_text("0::/group\n")
+    assert "No such file" in cgroup.check(str(tmp_path / "none"), tmp_path).detail
+    (group / "cgroup.controllers").write_text("cpu pids\n")
+    (group / "cgroup.subtree_control").write_text("\n")
+    assert "no memory controller" in cgroup.check("", tmp_path).detail
+    (group / "cgroup.controllers").write_text("cpu memory pids\n")
+    assert "does not pass memory and pids on" in cgroup.check(str(group), tmp_path).detail
+    (group / "cgroup.subtree_control").write_text("memory pids\n")
+    (group / "cgroup.procs").write_text("\n")
+    assert cgroup.check("", tmp_path) == Check(usable=True, detail=str(group))
+    assert "in no file system of control groups" in cgroup.check(str(group)).detail
 
 
 def test_versions() -> None:

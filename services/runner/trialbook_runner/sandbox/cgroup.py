@@ -33,17 +33,25 @@ def candidate(named: str, mounts: str, own: str) -> Path | None:
     """
     if named:
         return Path(named)
-    roots = [fields[1] for fields in (line.split() for line in mounts.splitlines()) if fields[2] == "cgroup2"]
+    roots = mounted(mounts)
     paths = [line[3:] for line in own.splitlines() if line.startswith("0::")]
-    return Path(roots[0] + paths[0]) if roots and paths else None
+    return Path(f"{roots[0]}{paths[0]}") if roots and paths else None
 
 
-def check(named: str) -> Check:
+def mounted(mounts: str) -> list[Path]:
+    """Where control groups of version 2 are mounted."""
+    return [Path(fields[1]) for fields in (line.split() for line in mounts.splitlines()) if fields[2] == "cgroup2"]
+
+
+def check(named: str, proc: Path = Path("/proc/self")) -> Check:
     """Whether groups can be made here, and where. ``named``: the setting, empty to look at the runner's own group."""
-    own, mounts = Path("/proc/self/cgroup").read_text(), Path("/proc/self/mounts").read_text()
+    own, mounts = (proc / "cgroup").read_text(), (proc / "mounts").read_text()
     parent = candidate(named, mounts, own)
     if parent is None:
         return Check(usable=False, detail="no cgroup version 2 is mounted here")
+    if not any(parent.resolve().is_relative_to(root) for root in mounted(mounts)):
+        # A plain directory would take every limit that is written to it and bind nothing.
+        return Check(usable=False, detail=f"{parent} is in no file system of control groups of version 2")
     try:
         offered = set((parent / "cgroup.controllers").read_text().split())
         enabled = set((parent / "cgroup.subtree_control").read_text().split())
@@ -65,6 +73,13 @@ class Group:
     def __init__(self, parent: Path, name: str, limits: Limits) -> None:
         self.path = parent / name
         self.path.mkdir()
+        try:
+            self._limit(limits)
+        except OSError:
+            self.path.rmdir()
+            raise
+
+    def _limit(self, limits: Limits) -> None:
         # What is written to a tmpfs is memory of the group, so that the sizes of both are allowed for.
         ceiling = limits.memory_bytes + hard_bytes(limits.disk_bytes) + 2 * hard_bytes(limits.tmp_bytes)
         self._write("memory.max", str(ceiling))

@@ -96,11 +96,12 @@ class Sandbox:
             uid = closing.enter_context(identity()) if wall != "none" else -1
             plan = self._plan(argv, workdir, limits, inputs, env or {}, uid)
             try:
+                group = self._group(plan, closing)
                 started, ground = await start(plan, closing)
             except (StartError, OSError) as error:
                 return Verdict(cause="sandbox_error", wall=wall, detail=str(error), start_s=time.monotonic() - began)
             attempt = _Attempt(plan, started, ground, on_output, began)
-            return await attempt.run(cancel or asyncio.Event(), self._group(plan, closing))
+            return await attempt.run(cancel or asyncio.Event(), group)
 
     @cached_property
     def _system(self) -> System:
