@@ -9,7 +9,7 @@ import pytest
 from trialbook.audit import merkle, notes
 from trialbook.audit.checkpoint import Checkpoint, KeyNote
 from trialbook.audit.leaf import leaf_bytes, leaf_hash, leaf_hashes
-from trialbook.audit.signer import Signer
+from trialbook.audit.signer import WITNESS, Signer
 from trialbook.audit.verify import Fact, Verification, history
 
 FACTS: list[Fact] = [(n, f"fact.main.run.{n % 7}.x", f"payload {n}".encode()) for n in range(1, 1001)]
@@ -121,6 +121,7 @@ def test_a_leaf_is_sequence_subject_and_payload() -> None:
 
 
 OLD, NEW, OTHER = (Signer("o", bytes([number]) * 32) for number in (1, 2, 3))
+ELSEWHERE, WATCHING = Signer("p", bytes([4]) * 32), Signer("o", bytes([5]) * 32, WITNESS)
 
 
 def _note(signer: Signer, checkpoint: Checkpoint) -> bytes:
@@ -140,12 +141,23 @@ def test_a_history_goes_on_with_the_key_that_the_old_one_named() -> None:
     assert (read.checkpoints, read.findings, read.keys) == (SIGNED[:3], [], [NEW.public])
 
 
+def test_a_cosigned_copy_may_come_after_its_key_was_replaced() -> None:
+    first = notes.parse(_note(OLD, SIGNED[0]))
+    copy = notes.Note(first.text, (*first.signatures, WATCHING.sign(first.text, 5)))
+    read = history([first.encode(), _rotation(OLD, NEW, OLD, NEW), copy.encode(), _note(NEW, SIGNED[1])], [OLD.public])
+    assert (read.checkpoints, read.findings) == (SIGNED[:2], [])
+
+
 @pytest.mark.parametrize(
     "forged",
     [
         [_note(OTHER, SIGNED[1])],
         [_rotation(OLD, OTHER, OTHER), _note(OTHER, SIGNED[1])],
         [_rotation(OLD, NEW, OLD, NEW), _note(OLD, SIGNED[1])],
+        [_rotation(OLD, NEW, OLD)],
+        [_rotation(OLD, NEW, OLD, OTHER)],
+        [_rotation(OLD, ELSEWHERE, OLD, ELSEWHERE)],
+        [_rotation(OLD, WATCHING, OLD, WATCHING)],
         [b"no note"],
         [_note(OLD, SIGNED[1]).replace(b"255", b"254")],
     ],

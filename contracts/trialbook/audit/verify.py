@@ -14,8 +14,8 @@ from trialbook.audit.comparing import Comparing, Stored
 from trialbook.audit.findings import Finding, Findings, Verdict
 from trialbook.audit.leaf import leaf_hashes
 from trialbook.audit.merkle import Growing
-from trialbook.audit.notes import InvalidNote, parse
-from trialbook.audit.signer import PublicKey, verified
+from trialbook.audit.notes import InvalidNote, Note, parse
+from trialbook.audit.signer import LOG, PublicKey, verified
 from trialbook.audit.tiles import hashes
 
 Fact = tuple[int, str, bytes]
@@ -39,10 +39,11 @@ class Chain:
     logs are passed over; without ``origin`` the log is that of the first checkpoint that a key has signed.
     """
 
-    def __init__(self, keys: Sequence[PublicKey], origin: str = "") -> None:
+    def __init__(self, keys: Sequence[PublicKey], origin: str = "", last: Checkpoint | None = None) -> None:
+        """``last``: the checkpoint that was taken before, where the notes before are known already."""
         self.keys, self.known = list(keys), list(keys)
-        self.origin = origin
-        self.last: Checkpoint | None = None
+        self.origin = origin or (last.origin if last else "")
+        self.last = last
         self.findings: list[Finding] = []
 
     def take(self, data: bytes, number: int = 0) -> Checkpoint | None:
@@ -70,16 +71,19 @@ class Chain:
             return None
         signers = verified(note, self.known)
         if isinstance(said, KeyNote):
-            self._rotate(said, signers)
+            self._rotate(said, signers, note)
             return None
-        if not any(key in self.keys for key in signers):
+        if said != self.last and not any(key in self.keys for key in signers):
             raise InvalidNote("it is signed with a key that was replaced before")
-        return said
+        return said  # a copy of the last one may come after its key was replaced, with a cosignature
 
-    def _rotate(self, said: KeyNote, signers: list[PublicKey]) -> None:
-        """Accept a new key in place of the old one. Raises ``InvalidNote`` when the old one does not count."""
+    def _rotate(self, said: KeyNote, signers: list[PublicKey], note: Note) -> None:
+        """Accept a new key in place of the old one. Raises ``InvalidNote`` unless both are of this log and signed."""
         if said.old not in signers or said.old not in self.keys:
             raise InvalidNote("the key that it replaces is not valid, or has not signed")
+        if said.new.name != said.old.name or said.new.kind != LOG:
+            raise InvalidNote("the new key is not one of this log")
+        verified(note, [said.new])
         self.keys = [key for key in self.keys if key != said.old]
         for keys in (self.keys, self.known):
             if said.new not in keys:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from trialbook.client.resource import Resource
-from trialbook.proofs import ConsistencyProof, InclusionProof
+from trialbook.proofs import ConsistencyProof, InclusionProof, NoteView
 
 PATH = "/v1/ledger"
+PAGE = 1000
 TEXT = {"Accept": "text/plain"}
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[NoteView]
+    next_cursor: str | None = None
 
 
 class Proofs(Resource):
@@ -24,6 +33,17 @@ class Proofs(Resource):
         if now:
             return (await self._transport.send("POST", f"{PATH}/checkpoints", headers=TEXT, repeat=True)).text
         return (await self._transport.send("GET", f"{PATH}/checkpoint", headers=TEXT)).text
+
+    async def checkpoints(self, after: int = 0) -> AsyncIterator[NoteView]:
+        """Every note after a place, in the order in which they were appended; names of new keys are among them."""
+        more = True
+        while more:
+            query = {"after": after, "limit": PAGE}
+            page = await self._transport.get(f"{PATH}/checkpoints", _Page, query, consistent=False)
+            for note in page.items:
+                after = note.sequence
+                yield note
+            more = page.next_cursor is not None
 
     async def inclusion(self, sequence: int, size: int = 0) -> InclusionProof:
         """Proof that a fact is in the tree of ``size`` facts (0: the present one)."""
