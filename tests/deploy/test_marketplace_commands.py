@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,9 +19,11 @@ from urllib.error import HTTPError
 import pytest
 
 from tests.client.standing import standing
+from trialbook.client import AsyncClient
 from trialbook.client.problems import refusal_of
 from trialbook.errors import Invalid
 from trialbook_deploy.commands.marketplace_orders import archived, settings_of
+from trialbook_deploy.commands.which import run_id
 from trialbook_deploy.stack import Stack
 from trialbook_marketplace.datasets import bundled_root
 
@@ -95,11 +98,19 @@ def test_a_folder_is_uploaded_once_followed_and_exported(shell: Shell, stack: St
     assert len([name for name in names if name.startswith("mine-")]) == 1
 
 
-def test_a_name_is_taken_over_only_when_asked(shell: Shell, first: str) -> None:
+def test_a_name_is_taken_over_only_when_asked(shell: Shell, stack: Stack, first: str) -> None:
     refused = shell("run", "mexican_3_9", "--experiment-name", first, *RULES, code=2)
     assert "first" in refused.stderr
     shell("run", "mexican_3_9", "--experiment-name", "again", *RULES)
     shell("run", "mexican_3_9", "--experiment-name", "again", "--override-db", *RULES)
+    with urllib.request.urlopen(f"{stack.url}/marketplace/api/experiments/again/runs") as reply:
+        holders = [one["id"] for one in json.load(reply) if one["current"]]
+
+    async def meant() -> str:
+        async with AsyncClient(stack.url) as client:
+            return await run_id(client, "again")
+
+    assert [asyncio.run(meant())] == holders, "a run's name means the run that has it now"
 
 
 def test_live_lines_and_ctrl_c(shell: Shell) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LAST = "last"
 CANDIDATES = 20
-HELP = "A run: its id, a unique part of it, its name, or `last` for the newest."
+HELP = "A run: its id, a unique part of it, its name (of several, the one that took it over), or `last` for the newest."
 
 
 async def run_id(client: AsyncClient, text: str) -> str:
@@ -26,7 +26,8 @@ async def run_id(client: AsyncClient, text: str) -> str:
             raise NotFound("no_runs", "There are no runs yet. Submit one: trialbook run noop")
         return newest.items[0].id
     found = (await client.runs.page(search=text, limit=CANDIDATES, brief=True)).items
-    named = [run for run in found if run.name == text]
+    # Newest first: a name is taken over only by a later run.
+    named = [run for run in found if run.name == text][:1]
     meant = named or [run for run in found if plain in run.id]
     if len(meant) == 1:
         return meant[0].id
