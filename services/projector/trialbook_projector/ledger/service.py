@@ -20,6 +20,7 @@ from trialbook_projector.ledger.chain import Checkpoints, Forked
 from trialbook_projector.ledger.child import verify_apart
 from trialbook_projector.ledger.files import TileWriter
 from trialbook_projector.ledger.keeper import Keeper, Misaligned
+from trialbook_projector.ledger.pace import Pace
 from trialbook_projector.ledger.settings import ledger_settings
 from trialbook_projector.ledger.verifying import Outcome, Task, verify
 from trialbook_projector.ledger.watch import Watch
@@ -32,6 +33,8 @@ HERE = 20_000
 AGAIN_S = 5.0
 TELL_S = 1.0
 CANCEL_S = 0.5
+LAST_S = 3.0
+"""So long a stop may wait for the last checkpoint."""
 
 
 class Ledger:
@@ -77,11 +80,15 @@ class Ledger:
                 await asyncio.wait(left, timeout=CANCEL_S)
 
     async def close(self) -> None:
-        """Add what was offered, and close the tiles."""
+        """Hash and sign the last facts, and close the tiles."""
         try:
-            await self.keeper.flush()
-        except (Misaligned, LedgerGap, Damaged, Refusal) as error:
-            log.warning("the last facts are not hashed yet: %s", error)
+            async with asyncio.timeout(LAST_S):
+                self.keeper.want(await self._last())
+                await self.keeper.flush()
+                if not self.watch.damaged:
+                    await self._make()
+        except (Misaligned, LedgerGap, Damaged, Refusal, Forked, TimeoutError) as error:
+            log.warning("the last facts are not signed yet: %s %s", type(error).__name__, error)
         finally:
             self.files.close()
 
@@ -137,10 +144,12 @@ class Ledger:
                 await asyncio.sleep(AGAIN_S)
 
     async def _sign(self) -> None:
-        """A checkpoint from time to time, when there is something new."""
+        """A checkpoint from time to time, when there is something new; sooner when nothing more seems to come."""
+        pace = Pace(self.options.checkpoint_s, self._clock.monotonic())
         while True:
-            await asyncio.sleep(self.options.checkpoint_s)
-            if self.watch.damaged:
+            await asyncio.sleep(pace.look_s)
+            signed = self.checkpoints.last.size if self.checkpoints.last else 0
+            if not pace.due(self.files.size, signed, self._clock.monotonic()) or self.watch.damaged:
                 continue
             try:
                 await self._make()
