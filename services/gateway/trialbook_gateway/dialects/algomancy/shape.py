@@ -127,8 +127,7 @@ def brief(run: Run) -> Document:
 
 def kpis_of(profile: Profile, run: Run) -> Document:
     """All registered KPIs, with the values that were computed; null stands for NaN."""
-    verdict = run.result if run.status == "completed" else run.error if run.status == "failed" else None
-    values = (verdict or {}).get("kpis", {})
+    values = _computed(run)
     return {
         kpi.key: {
             "name": kpi.display_name, "better_when": kpi.better_when, "unit": kpi.unit,
@@ -136,6 +135,12 @@ def kpis_of(profile: Profile, run: Run) -> Document:
         }
         for kpi in profile.kpis
     }  # fmt: skip
+
+
+def _computed(run: Run) -> Document:
+    verdict = run.result if run.status == "completed" else run.error if run.status == "failed" else None
+    computed: Document = (verdict or {}).get("kpis", {})
+    return computed
 
 
 def result_of(run: Run, large: bytes | None = None) -> Any:
@@ -168,8 +173,8 @@ def scenario(profile: Profile, run: Run, large: bytes | None = None) -> Document
 
 def summary(profile: Profile, run: Run) -> Document:
     """One line of the light list; times are RFC 3339 or null."""
-    extra = run.extra
-    values = {key: kpi["value"] for key, kpi in kpis_of(profile, run).items()}
+    extra, computed = run.extra, _computed(run)
+    values = {kpi.key: computed.get(kpi.key, SENTINEL) for kpi in profile.kpis}
     return {
         "id": shown(run.id), "tag": run.name, "input_data_key": extra.dataset_key, "algorithm": extra.algorithm,
         "data_parameters": extra.data_parameters, "status": status_of(run), "progress": progress_of(run),
