@@ -37,10 +37,12 @@ async def session(client: HttpConnection, name: str) -> str:
     return str(next(one["id"] for one in copied["sessions"] if one["display_name"] == name))
 
 
-async def sweep(client: HttpConnection, id_: str, prefix: str, count: int, *, run: bool) -> list[str]:
-    """``count`` scenarios of an algorithm that does nothing; returns their ids in order."""
+async def sweep(
+    client: HttpConnection, id_: str, prefix: str, count: int, *, run: bool, algorithm: str = "Instant"
+) -> list[str]:
+    """``count`` scenarios, of an algorithm that does nothing by default; returns their ids in order."""
     body: dict[str, Any] = {
-        "tag_prefix": prefix, "dataset_key": DATASET, "algo_name": "Instant", "points": [{}] * count, "run": run
+        "tag_prefix": prefix, "dataset_key": DATASET, "algo_name": algorithm, "points": [{}] * count, "run": run
     }  # fmt: skip
     made = await client.json("POST", f"{SESSIONS}/{id_}/sweeps", body)
     return [row["id"] for row in made["comparison"]["rows"]]

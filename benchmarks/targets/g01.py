@@ -1,6 +1,7 @@
 """G1: algomancy scenarios per second of an algorithm that does nothing, queued at once in one session, where each waits
 for the one before it: from the request that creates and runs them until the last one reads as complete.
-``sessions_8``: in eight sessions side by side, together.
+``sessions_8``: in eight sessions side by side, together; ``greedy``: as the value, with an algorithm that reads its
+dataset and KPIs that compute.
 
 The bare part: no-op runs in processes, each submitted when the one before it has been read as completed;
 ``bare_8``: by eight clients side by side.
@@ -25,8 +26,8 @@ SIDE_BY_SIDE = 8
 ORDER = msgspec.json.encode({"workload": "noop", "isolation": "process"})
 
 
-async def _scenarios(client: HttpConnection, id_: str, prefix: str, scenarios: int) -> None:
-    ids = await sweep(client, id_, prefix, scenarios, run=True)
+async def _scenarios(client: HttpConnection, id_: str, prefix: str, scenarios: int, algorithm: str = "Instant") -> None:
+    ids = await sweep(client, id_, prefix, scenarios, run=True, algorithm=algorithm)
     await ended(client, id_, ids[-1])
 
 
@@ -57,9 +58,16 @@ async def prepare(options: Options) -> AsyncIterator[Measure]:
             prefix, each = f"sweep {next(numbers)}", scenarios // 2
             one = await timed(1, lambda client, _: _scenarios(client, ids[0], prefix, scenarios))
             eight = await timed(SIDE_BY_SIDE, lambda client, at: _scenarios(client, ids[at], f"{prefix} of 8", each))
+            greedy = await timed(
+                1, lambda client, _: _scenarios(client, ids[0], f"{prefix} greedy", each, "Greedy Slotting")
+            )
             bare = await timed(1, lambda client, _: _runs(client, scenarios))
             bare_8 = await timed(SIDE_BY_SIDE, lambda client, _: _runs(client, each))
-            more = {"sessions_8": SIDE_BY_SIDE * each / eight, "bare_8": SIDE_BY_SIDE * each / bare_8}
+            more = {
+                "sessions_8": SIDE_BY_SIDE * each / eight,
+                "bare_8": SIDE_BY_SIDE * each / bare_8,
+                "greedy": each / greedy,
+            }
             return Sample(value=scenarios / one, bare=scenarios / bare, more=more)
 
         yield measure
