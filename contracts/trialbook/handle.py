@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -18,7 +17,8 @@ from trialbook.draft import Draft, Loaded, Outcome
 from trialbook.envelope import AggregateId, Metadata, Recorded
 from trialbook.errors import Conflict, PreconditionFailed
 from trialbook.ids import IdSource
-from trialbook.lanes import Need, decide_in_lane, lane_name
+from trialbook.lane_memory import LaneMemory
+from trialbook.lanes import Need, decide_in_lane, lane_aggregate, lane_name
 from trialbook.ports import EventLog, VersionConflict
 from trialbook.turns import SHARED, Turns
 
@@ -28,7 +28,6 @@ MAX_TRIES = 24
 """A run may append hundreds of facts a second, and who wants to stop it must get through."""
 Read = Callable[..., Awaitable[list[Recorded]]]
 """``EventLog.read``, or what reads less: see ``log.decisive``."""
-REMEMBERED_LANES = 1024
 NOTHING_PINNED: Mapping[AggregateId, int] = MappingProxyType({})
 
 
@@ -39,7 +38,7 @@ class Handler:
         """``read`` replaces ``log.read`` for who needs no more than decisions do."""
         self._log, self._clock, self._ids = log, clock, ids
         self._turns = Turns()
-        self._lanes: OrderedDict[AggregateId, Loaded[Any]] = OrderedDict()
+        self._lanes = LaneMemory()
         self._read: Read = read or log.read
 
     async def load(self, aggregate: AggregateId, known: Loaded[Any] | None = None) -> Loaded[Any]:
@@ -101,7 +100,9 @@ class Handler:
                     _unchanged(pinned, loaded)
                     continue
                 by_aggregate = {part.aggregate: end for part, end in zip(parts, ends, strict=True)}
-                self._remember(draft, by_aggregate)
+                for aggregate in by_aggregate.keys() - {aggregate for aggregate, _ in commands}:  # of lanes
+                    datakey = loaded[aggregate].datakey
+                    self._lanes.remember(aggregate, Loaded(draft.state(aggregate), by_aggregate[aggregate], datakey))
                 return [
                     replace(outcome, sequence=by_aggregate.get(aggregate, outcome.sequence))
                     for outcome, (aggregate, _) in zip(outcomes, commands, strict=True)
@@ -109,24 +110,33 @@ class Handler:
         raise Conflict("contention", "Others keep changing the same thing at the same time; try again.")
 
     async def _need(
-        self, loaded: dict[AggregateId, Loaded[Any]], held: set[AggregateId], turns: AsyncExitStack, one: AggregateId
-    ) -> None:
-        """Have an aggregate loaded; a shared one in turn, and as those before left it."""
+        self, loaded: dict[AggregateId, Loaded[Any]], held: set[AggregateId], turns: AsyncExitStack, one: AggregateId,
+        *, leaving: str = "", ticket: str = "",
+    ) -> None:  # fmt: skip
+        """Have an aggregate loaded; a shared one in turn, and as those before left it. See ``lanes.Need``."""
         changed = False
         if one.kind in SHARED and one not in held:
             changed = await self._turns.take(one, turns)
             held.add(one)
-        if changed or one not in loaded:
-            loaded[one] = await self.load(one, loaded.get(one) or self._lanes.get(one))
+        if one not in loaded and (sure := self._lanes.lane_of(one, leaving) or self._lanes.waiting(one, ticket)):
+            loaded[one] = sure
+        elif changed or one not in loaded:
+            loaded[one] = await self.load(one, loaded.get(one) or self._lanes.lane(one))
 
-    def _remember(self, draft: Draft, ends: dict[AggregateId, int]) -> None:
-        """A lane's history grows with every run; only what is new of it is read again."""
-        for aggregate, sequence in ends.items():
-            if aggregate.kind == "lane":
-                self._lanes[aggregate] = Loaded(draft.state(aggregate), sequence)
-                self._lanes.move_to_end(aggregate)
-                if len(self._lanes) > REMEMBERED_LANES:
-                    self._lanes.popitem(last=False)
+    async def foresee(self, run: AggregateId, lane: str) -> None:
+        """Read what the end of a run that is inside a lane will need to be known, while the run is executed."""
+        of_lane = lane_aggregate(run.workspace, lane)
+        known = self._lanes.lane_of(of_lane, run.id)
+        if known is None:
+            known = await self.load(of_lane, self._lanes.lane(of_lane))
+            self._lanes.remember(of_lane, known)
+        if len(known.state.places) > 1:
+            following = AggregateId(run.workspace, "run", known.state.places[1].run)
+            self._lanes.remember(following, await self.load(following))
+
+    def let_in(self, run: AggregateId, sequence: int) -> Loaded[Any] | None:
+        """The state of a run that this handler let into its lane with the fact at this sequence; None of others."""
+        return self._lanes.let_in(run, sequence)
 
 
 async def _decide(draft: Draft, aggregate: AggregateId, command: Any, need: Need) -> Outcome[Any]:

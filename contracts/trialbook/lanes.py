@@ -6,8 +6,7 @@ at which a run has ended and its successor does not know it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -22,8 +21,13 @@ QUEUEING = (c.Create, c.Start, c.Retry, c.RequestResume)
 """Commands after which a run may stand in a queue."""
 LEAVING = (e.Completed, e.Failed, e.Cancelled, e.Paused)
 
-Need = Callable[[AggregateId], Awaitable[None]]
-"""Makes sure that the draft can decide over an aggregate."""
+
+class Need(Protocol):
+    """Makes sure that the draft can decide over an aggregate."""
+
+    async def __call__(self, aggregate: AggregateId, *, leaving: str = "", ticket: str = "") -> None:
+        """``leaving``: a run is to leave this lane if it is inside; ``ticket``: this run is to be let in with it."""
+        ...
 
 
 def lane_aggregate(workspace: str, name: str) -> AggregateId:
@@ -51,7 +55,7 @@ async def decide_in_lane(draft: Draft, run: AggregateId, command: Any, name: str
         if isinstance(fact, e.Submitted | e.Queued):
             draft.decide(lane, domain.Join(lane=name, run=run.id, ticket=fact.ticket))
         elif isinstance(fact, LEAVING):
-            await need(lane)
+            await need(lane, leaving=run.id)
             await _leave(draft, lane, run.id, need)
     return outcome
 
@@ -61,7 +65,7 @@ async def _leave(draft: Draft, lane: AggregateId, run: str, need: Need) -> None:
     draft.decide(lane, domain.Leave(run=run))
     while (inside := draft.state(lane).inside) is not None and inside != before:
         following = AggregateId(lane.workspace, "run", inside.run)
-        await need(following)
+        await need(following, ticket=inside.ticket)
         if draft.decide(following, c.Turn(ticket=inside.ticket)).facts:
             return
         draft.decide(lane, domain.Leave(run=inside.run))  # it does not wait any more

@@ -91,6 +91,10 @@ class Context(Protocol):
     random: Random
     """Seeded with the run's seed."""
 
+    def shared(self, name: str) -> Any:
+        """What the function that the workload names in ``shares`` makes of this input; the attempt's own to change."""
+        ...
+
     def now(self) -> datetime:
         """Current UTC time. What the result depends on is taken through ``effect``, so that a replay sees it again."""
         ...
@@ -133,7 +137,13 @@ class Context(Protocol):
         ...
 
     async def effect(
-        self, key: str, request: Any, call: Callable[[], Awaitable[Any]], *, info: dict[str, Any] | None = None
+        self,
+        key: str,
+        request: Any,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        info: dict[str, Any] | None = None,
+        durable: bool = True,
     ) -> Any:
         """Make a call whose outcome nobody can foresee (a service, a clock) once per run, and return its response.
 
@@ -142,6 +152,9 @@ class Context(Protocol):
         ``key`` names the call within the run, ``request`` is JSON-able and says what is asked. The JSON-able response
         is a fact before this returns; later attempts with the same key and an equal request take it instead of
         calling. A replay never calls and raises ``Failure`` (``replay_diverged``) for what was not recorded.
+
+        With ``durable=False`` it is a fact before anything else that the attempt asks of its runner, or together with
+        its verdict: for calls that cost nothing to repeat, such as a look at the clock.
         """
         ...
 
@@ -187,6 +200,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     warm: str = ""
     """A module that every attempt imports anyway and that takes long: the runner imports it once, at the first use."""
 
+    shares: dict[str, str] = {}
+    """Input name -> ``module:function`` that makes of its bytes what many attempts need (tables, a model): the runner
+    calls it once for all of them; see ``Context.shared``."""
+
     @property
     def is_async(self) -> bool:
         """Whether ``run`` is a coroutine function."""
@@ -226,6 +243,7 @@ def workload(
     pool: str = "",
     timeout_s: float | None = None,
     warm: str = "",
+    shares: dict[str, str] | None = None,
 ) -> Callable[[Callable[[Any, Any], Any]], Workload]:
     """Make a function a workload. ``inline`` and ``task`` workloads get their own pools by default."""
     parse_slug(name, "workload name")
@@ -234,7 +252,7 @@ def workload(
         return Workload(
             name=name, run=run, params=params, version=version, title=title or name, isolation=isolation,
             description=description or inspect.getdoc(run) or "", timeout_s=timeout_s,
-            pool=pool or {"inline": "inline", "task": "task"}.get(isolation, "default"), warm=warm,
+            pool=pool or {"inline": "inline", "task": "task"}.get(isolation, "default"), warm=warm, shares=shares or {},
         )  # fmt: skip
 
     return register

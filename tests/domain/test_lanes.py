@@ -16,7 +16,8 @@ from trialbook.domain.run import RunSpec, RunState
 from trialbook.domain.run import commands as c
 from trialbook.domain.run import events as e
 from trialbook.domain.run.spec import Retry
-from trialbook.envelope import AggregateId, Metadata
+from trialbook.draft import Loaded
+from trialbook.envelope import AggregateId, Metadata, Recorded
 from trialbook.errors import PreconditionFailed, Refusal
 from trialbook.handle import Handler
 from trialbook.ids import CountingIds
@@ -205,6 +206,50 @@ async def test_a_pinned_aggregate_must_not_have_changed() -> None:
         )
 
 
+class CountingLog(MemoryEventLog):
+    reads = 0
+
+    async def read(self, aggregate: AggregateId, after: int = 0) -> list[Recorded]:
+        self.reads += 1
+        return await super().read(aggregate, after)
+
+
+async def ended_after(log: CountingLog, handler: Handler, number: int, known: Loaded[Any] | None) -> int:
+    """Claim, look ahead, and end; the reads that the end took."""
+    claimed = await handler.handle(run(number), c.Claim(ticket=f"t{number}", runner="a"), META, known)
+    await handler.foresee(run(number), "l")
+    before = log.reads
+    await handler.handle(run(number), c.Complete(attempt=1), META, claimed.loaded)
+    return log.reads - before
+
+
+async def test_a_lane_is_handed_over_without_reading() -> None:
+    log, ids = CountingLog(), CountingIds()
+    handler, other = (Handler(log, FixedClock(NOW), ids) for _ in range(2))
+    for number in range(3):
+        await other.handle(run(number), c.Create(spec=SPEC, ticket=f"t{number}"), META)
+    assert await ended_after(log, handler, 0, None) == 0
+    state = handler.let_in(run(1), len(log.records))
+    assert state == await other.load(run(1))
+    assert handler.let_in(run(1), len(log.records)) is None, "it is given once"
+    assert await ended_after(log, handler, 1, state) == 0
+
+
+async def test_what_was_foreseen_and_changed_is_read_again() -> None:
+    log, ids = CountingLog(), CountingIds()
+    handler, other = (Handler(log, FixedClock(NOW), ids) for _ in range(2))
+    for number in range(3):
+        await other.handle(run(number), c.Create(spec=SPEC, ticket=f"t{number}"), META)
+    claimed = await handler.handle(run(0), c.Claim(ticket="t0", runner="a"), META)
+    await handler.foresee(run(0), "l")
+    await other.handle(run(1), c.RequestCancel(), META)
+    await handler.handle(run(0), c.Complete(attempt=1), META, claimed.loaded)
+    assert [place.run for place in (await other.load(LANE)).state.places] == ["r2"]
+    assert (await other.load(run(1))).state.status == "cancelled"
+    assert handler.let_in(run(1), 4) is None
+    assert (await other.load(run(2))).state.held == ""
+
+
 class LaneLife(RuleBasedStateMachine):
     """Anything may be asked of any of five runs, in any order."""
 
@@ -238,6 +283,10 @@ class LaneLife(RuleBasedStateMachine):
     def take(self, number: int) -> None:
         if number < self.made:
             self.book.claim(number)
+
+    @rule(number=st.integers(0, 4), service=st.integers(0, 2))
+    def look_ahead(self, number: int, service: int) -> None:
+        asyncio.run(self.book.handlers[service].foresee(run(number), "l"))
 
     @rule(number=st.integers(0, 4), what=st.sampled_from([c.Complete, c.ConfirmCancelled, c.ConfirmPaused, None]))
     def end(self, number: int, what: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,18 +15,19 @@ import nats.errors
 from trialbook.clock import Clock
 from trialbook.domain.run import RunState
 from trialbook.domain.run import commands as c
+from trialbook.domain.run.commands import AttemptCommand
 from trialbook.domain.run.spec import RunSpec
 from trialbook.envelope import AggregateId
-from trialbook.errors import Refusal
+from trialbook.errors import Refusal, TimedOut, Unavailable
 from trialbook.handle import Handler, Outcome
 from trialbook.ports import BlobStore
 from trialbook.times import parse_time
 from trialbook.workload import Workload
 from trialbook_runner.blobs import load_value, store_value
 from trialbook_runner.children import Children
-from trialbook_runner.effects import RunEffects
+from trialbook_runner.effects import RunEffects, recording
 from trialbook_runner.emit import SignalPublisher, SignalStream
-from trialbook_runner.entry import Entry, caused_by, known_from, run_of
+from trialbook_runner.entry import Entry, Order, caused_by, run_of
 from trialbook_runner.execute.ending import Control
 from trialbook_runner.execute.failures import Stale, failed
 from trialbook_runner.execute.process import ProcessExecution
@@ -71,29 +73,23 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt:
     """Claims the run of an entry, executes it and records its end."""
 
-    def __init__(self, parts: Parts, entry: Entry) -> None:
-        self._parts, self._entry = parts, entry
+    def __init__(self, parts: Parts, entry: Entry, order: Order) -> None:
+        self._parts, self._entry, self._order = parts, entry, order
         self.control = Control()
         self.run_id = ""
         self._retried = False
 
     async def run(self) -> None:
         """From claim to acknowledgement. Raises refusals of the claim; everything after it is recorded."""
-        event, fact = self._entry.decode()
+        event, fact, known = self._order.event, self._order.fact, self._order.known
         aggregate, meta = run_of(event), caused_by(event, self._parts.source, self._parts.settings.name)
         self.run_id, self._retried = aggregate.id, getattr(fact, "reason", "") == "retry"
+        isolation = self._order.isolation
         claim = c.Claim(
-            ticket=fact.ticket, runner=self._parts.settings.name,
-            isolation=fact.spec.isolation if hasattr(fact, "spec") else "process",
+            ticket=fact.ticket, runner=self._parts.settings.name, isolation=isolation,
+            sandbox=(self._parts.walls.wall or "") if isolation == "sandbox" else "",
+            environment=self._environment(known.state.spec),
         )  # fmt: skip
-        known = known_from(event, fact, self._entry.sequence)
-        if known is None:
-            known = await self._parts.handler.load(aggregate)
-            if known.state.spec is not None:
-                claim = msgspec.structs.replace(claim, isolation=known.state.spec.isolation)
-        claim = msgspec.structs.replace(claim, environment=self._environment(known.state.spec))
-        if claim.isolation == "sandbox":
-            claim = msgspec.structs.replace(claim, sandbox=self._parts.walls.wall or "")
         if self._entry.redelivered:
             last = await self._parts.publisher.last_sequence(aggregate.workspace, aggregate.id)
             claim = msgspec.structs.replace(claim, signal_sequence=last)
@@ -155,15 +151,25 @@ class Attempt:
             return problem
         watcher = asyncio.create_task(self._watch(facts))
         work = asyncio.create_task(self._work_or_replay(facts, workload, signals))
+        ahead = asyncio.create_task(self._look_ahead(facts))
         try:
             await asyncio.wait({watcher, work}, return_when=asyncio.FIRST_COMPLETED)
             if watcher.done() and not work.done():
                 watcher.result()
             return await work
         finally:
-            for task in (watcher, work):
+            for task in (watcher, work, ahead):
                 task.cancel()
-            await asyncio.gather(watcher, work, return_exceptions=True)
+            await asyncio.gather(watcher, work, ahead, return_exceptions=True)
+
+    async def _look_ahead(self, facts: AttemptFacts) -> None:
+        """Who waits in the run's lane will be let in with its verdict, without being read then."""
+        lane = facts.state.order.lane
+        if lane:
+            try:
+                await self._parts.handler.foresee(facts.aggregate, lane)
+            except (Unavailable, TimedOut) as error:
+                log.info("run %s: %s; it is read at the end", facts.aggregate.id, error.detail)
 
     async def _watch(self, facts: AttemptFacts) -> None:
         """Raises ``Stale`` soon after the lease was lost, also when the workload says nothing."""
@@ -196,6 +202,7 @@ class Attempt:
                     run=facts.aggregate.id, workspace=facts.aggregate.workspace, attempt=facts.attempt,
                     workload=workload.name, params=order.params, seed=order.seed, workdir=str(place.work),
                     scratch=str(place.scratch), inputs=await place.fetch(parts.blobs, order.inputs),
+                    digests=order.inputs, shares=workload.shares,
                     checkpoint=await load_value(parts.blobs, facts.state.checkpoint, facts.state.checkpoint_blob),
                     pause=facts.state.pause_requested, walls=parts.walls, source=effects.source,
                     recorded=effects.recorded,
@@ -205,25 +212,18 @@ class Attempt:
             guard: Callable[[], Any] = lambda: self._guard(facts)  # noqa: E731 -- bound to these facts
             if order.isolation == "task":
                 return await TaskExecution(operations, signals, self.control, guard).run(workload, job, timeout_s)
+            for name, function in workload.shares.items():
+                if name in job.inputs:
+                    await parts.spawner.share(function, order.inputs[name], Path(job.inputs[name]))
             execution = ProcessExecution(
                 parts.spawner, operations, signals, self.control, guard, parts.settings.kill_grace_s
             )
             return await execution.run(job, timeout_s, workload.warm)
 
     async def _record(self, facts: AttemptFacts, verdict: Verdict, last: int) -> Outcome[Any]:
-        n = facts.attempt
-        match verdict.status:
-            case "completed":
-                result, blob = await store_value(self._parts.blobs, bytes(verdict.result))
-                return await facts.append(c.Complete(attempt=n, result=result, result_blob=blob, signal_sequence=last))
-            case "failed":
-                return await facts.append(
-                    c.Fail(attempt=n, error=verdict.error, retryable=verdict.retryable, signal_sequence=last)
-                )
-            case "cancelled":
-                return await facts.append(c.ConfirmCancelled(attempt=n, signal_sequence=last))
-            case "paused":
-                return await facts.append(c.ConfirmPaused(attempt=n, signal_sequence=last))
+        n, blobs = facts.attempt, self._parts.blobs
+        effects = [await recording(blobs, n, effect) for effect in verdict.effects]
+        return await facts.append(*effects, await _ending(blobs, n, verdict, last))
 
     def _delay_s(self, state: RunState) -> float:
         return seconds_until(state.not_before, self._parts.clock.now())
@@ -237,6 +237,19 @@ class Attempt:
                 await asyncio.sleep(ACK_RETRY_S)
             else:
                 return
+
+
+async def _ending(blobs: BlobStore, attempt: int, verdict: Verdict, last: int) -> AttemptCommand:
+    match verdict.status:
+        case "completed":
+            result, blob = await store_value(blobs, bytes(verdict.result))
+            return c.Complete(attempt=attempt, result=result, result_blob=blob, signal_sequence=last)
+        case "failed":
+            return c.Fail(attempt=attempt, error=verdict.error, retryable=verdict.retryable, signal_sequence=last)
+        case "cancelled":
+            return c.ConfirmCancelled(attempt=attempt, signal_sequence=last)
+        case "paused":
+            return c.ConfirmPaused(attempt=attempt, signal_sequence=last)
 
 
 def unfit(workload: Workload | None, name: str, isolation: str, registry: Registry, walls: Walls) -> Verdict | None:

@@ -41,12 +41,17 @@ async def store_file(store: BlobStore, path: Path, max_bytes: int) -> BlobInfo:
 
 async def fetch_file(store: BlobStore, sha256: str, path: Path) -> None:
     """Write a stored blob to a file. Raises ``NotFound`` (``blob_not_found``)."""
-    stream = await asyncio.to_thread(path.open, "wb")
-    try:
-        async for chunk in store.get(sha256):
-            await asyncio.to_thread(stream.write, chunk)
-    finally:
-        await asyncio.to_thread(stream.close)
+    mode = "wb"
+    async for chunk in store.get(sha256):
+        await asyncio.to_thread(_write, path, mode, chunk)
+        mode = "ab"
+    if mode == "wb":
+        await asyncio.to_thread(_write, path, mode, b"")
+
+
+def _write(path: Path, mode: str, chunk: bytes) -> None:
+    with path.open(mode) as stream:
+        stream.write(chunk)
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ import inspect
 import math
 import mimetypes
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from trialbook.ids import IdSource
 from trialbook.signals import LEVELS, Log, Metric, Progress, Row
 from trialbook.workload import Cancelled, EffectRecord, EffectSource, Failure, Paused, request_digest
 from trialbook_runner.execute.failures import verdict_of
+from trialbook_runner.execute.shelf import Shelf, made
 from trialbook_runner.execute.wire import (
     AnyOp,
     BeginStep,
@@ -44,6 +46,8 @@ from trialbook_runner.sandbox import Sandbox
 
 T = TypeVar("T")
 MAX_NAME = 255
+MAX_UNSAID = 64
+"""Effects that wait for the verdict."""
 _LEVELS = frozenset(LEVELS)
 _STEP: ContextVar[str | None] = ContextVar("trialbook_step", default=None)
 
@@ -68,7 +72,7 @@ class RunContext:
     """The asynchronous context; see ``trialbook.workload.Context``. Emitting methods may be called from any thread."""
 
     def __init__(
-        self, job: Job, channel: Channel, recorder: Recorder, flags: Flags, clock: Clock, ids: IdSource
+        self, job: Job, channel: Channel, recorder: Recorder, flags: Flags, clock: Clock, ids: IdSource, shelf: Shelf
     ) -> None:
         self.run, self.workspace, self.attempt, self.seed = job.run, job.workspace, job.attempt, job.seed
         self.workdir = Path(job.workdir)
@@ -78,11 +82,19 @@ class RunContext:
         """Runs programs that nobody vouches for."""
         self.random = Random(job.seed)  # noqa: S311 -- reproducible on purpose
         self._source, self._recorded = job.source, job.recorded
+        self._shelf, self._digests, self._shares = shelf, job.digests, job.shares
         self._own_effects: set[str] = set()
+        self._unsaid: deque[SaveEffect] = deque()  # bounded: past ``MAX_UNSAID`` effects are recorded at once
         self._scratch = Path(job.scratch)
         self._channel, self._recorder, self._flags, self._clock, self._ids = channel, recorder, flags, clock, ids
         self._now_us = clock.unix_us
         self._add_log = recorder.log
+
+    def shared(self, name: str) -> Any:
+        """What the workload's function makes of an input; made here when the fork server does not have it."""
+        function = self._shares[name]
+        value = self._shelf.get(function, self._digests[name])
+        return made(function, self.inputs[name].read_bytes()) if value is None else value
 
     def now(self) -> datetime:
         """Current UTC time."""
@@ -133,7 +145,7 @@ class RunContext:
     async def checkpoint(self, data: Any) -> None:
         """Store the state to resume from; raises ``Paused`` when the run is to pause, ``Cancelled`` when cancelled."""
         self.check()
-        await self._channel.request(SaveCheckpoint(data=data))
+        await self._request(SaveCheckpoint(data=data))
         self.check()
         if self._flags.pause:
             raise Paused
@@ -141,7 +153,7 @@ class RunContext:
     async def step(self, name: str, work: Callable[[], Awaitable[Any]], *, needs: tuple[str, ...] = ()) -> Any:
         """Execute a named step once per run; its result is JSON-able and the same now and after a resume."""
         self.check()
-        before: StepReply = await self._channel.request(BeginStep(step=_name(name), needs=list(needs)))
+        before: StepReply = await self._request(BeginStep(step=_name(name), needs=list(needs)))
         if before.completed:
             return before.result
         token = _STEP.set(name)
@@ -153,15 +165,21 @@ class RunContext:
         except (Cancelled, Paused):
             raise
         except Exception as error:
-            await self._channel.request(EndStep(step=name, error=verdict_of(error).error))
+            await self._request(EndStep(step=name, error=verdict_of(error).error))
             raise
         finally:
             _STEP.reset(token)
-        await self._channel.request(EndStep(step=name, result=result))
+        await self._request(EndStep(step=name, result=result))
         return result
 
     async def effect(
-        self, key: str, request: Any, call: Callable[[], Awaitable[Any]], *, info: dict[str, Any] | None = None
+        self,
+        key: str,
+        request: Any,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        info: dict[str, Any] | None = None,
+        durable: bool = True,
     ) -> Any:
         """A call that is made once per run; its response is JSON-able and the same now and after a resume."""
         self.check()
@@ -177,8 +195,15 @@ class RunContext:
         if inspect.isawaitable(value):
             value = await value
         record = EffectRecord(request_digest=digest, response=msgspec.to_builtins(value), info=info or {})
-        await self.record_effect(key, record)
+        if durable or len(self._unsaid) >= MAX_UNSAID:
+            await self.record_effect(key, record)
+        else:
+            self._unsaid.append(self._effect(key, record))
         return record.response
+
+    def unsaid(self) -> list[SaveEffect]:
+        """Effects that the verdict has to say; asked for when the workload has ended."""
+        return list(self._unsaid)
 
     async def effect_source(self) -> EffectSource:
         """Whose effects this attempt takes, and how."""
@@ -192,14 +217,22 @@ class RunContext:
 
     async def record_effect(self, key: str, record: EffectRecord) -> None:
         """Make a call a fact."""
-        digest, info = record.request_digest, record.info
+        await self._ask(self._effect(key, record))
+
+    def _effect(self, key: str, record: EffectRecord) -> SaveEffect:
         self._own_effects.add(key)
         response = msgspec.Raw(encode(record.response))
-        await self._ask(SaveEffect(key=_name(key), request_digest=digest, response=response, info=info))
+        return SaveEffect(key=_name(key), request_digest=record.request_digest, response=response, info=record.info)
+
+    async def _request(self, op: AnyOp) -> Any:
+        """Ask the runner, after what was recorded before."""
+        while self._unsaid:
+            await self._channel.request(self._unsaid.popleft())
+        return await self._channel.request(op)
 
     async def _ask(self, op: EffectOp) -> Any:
         """The reply; one that is under way is waited for before a cancellation goes on, so that no record is lost."""
-        request = self._channel.request(op)
+        request = self._request(op)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -220,7 +253,7 @@ class RunContext:
         else:
             path = content if content.is_absolute() else self.workdir / content
         try:
-            sha256: str = await self._channel.request(SaveArtifact(name=_name(name), path=str(path), media_type=kind))
+            sha256: str = await self._request(SaveArtifact(name=_name(name), path=str(path), media_type=kind))
         finally:
             if isinstance(content, bytes):
                 path.unlink()
@@ -229,19 +262,19 @@ class RunContext:
     async def child(self, workload: str, params: dict[str, Any], *, key: str, title: str = "") -> dict[str, Any]:
         """Submit a child run once per ``key``, wait for its end and return its view."""
         self.check()
-        view: dict[str, Any] = await self._channel.request(
+        view: dict[str, Any] = await self._request(
             RunChild(workload=workload, params=params, key=_name(key), title=title)
         )
         return view
 
     async def cancel_child(self, key: str) -> None:
         """Cancel a child run that this run submitted; no effect when it has ended."""
-        await self._channel.request(CancelChild(key=key))
+        await self._request(CancelChild(key=key))
 
     async def fetch(self, sha256: str, path: Path) -> None:
         """Write stored bytes, such as an artifact of an earlier attempt, to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        await self._channel.request(FetchBlob(sha256=sha256, path=str(path)))
+        await self._request(FetchBlob(sha256=sha256, path=str(path)))
 
 
 class BlockingContext:
@@ -262,9 +295,17 @@ class BlockingContext:
         """See ``Context.step``; ``work`` is a plain function."""
         return drive(self._inner.step(name, work, needs=needs))
 
-    def effect(self, key: str, request: Any, call: Callable[[], Any], *, info: dict[str, Any] | None = None) -> Any:
+    def effect(
+        self,
+        key: str,
+        request: Any,
+        call: Callable[[], Any],
+        *,
+        info: dict[str, Any] | None = None,
+        durable: bool = True,
+    ) -> Any:
         """See ``Context.effect``; ``call`` is a plain function."""
-        return drive(self._inner.effect(key, request, call, info=info))
+        return drive(self._inner.effect(key, request, call, info=info, durable=durable))
 
     def effect_source(self) -> EffectSource:
         """See ``Context.effect_source``."""
@@ -307,18 +348,26 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Flusher(threading.Thread):
-    """Flushes a recorder: at once after a quiet moment, else when the interval since the last flush is over."""
+    """Flushes a recorder: at once after a quiet moment, else when the interval since the last flush is over.
+
+    It starts by itself with the first record.
+    """
 
     def __init__(self, interval_s: float, clock: Clock) -> None:
         super().__init__(name="trialbook-flush", daemon=True)
         self._interval_s, self._clock = interval_s, clock
         self._wake = threading.Event()
         self._stop_now = threading.Event()
+        self._starting = threading.Lock()
         self.recorder: Recorder | None = None
 
     def wake(self) -> None:
         """There is something to flush."""
         self._wake.set()
+        if self.ident is None:
+            with self._starting:
+                if self.ident is None:
+                    self.start()
 
     def run(self) -> None:
         """Until the process ends."""

@@ -7,11 +7,13 @@ import logging
 import msgspec
 
 from trialbook.codec import UnknownEvent
-from trialbook.domain.run.events import Submitted
+from trialbook.domain.run import RunState
+from trialbook.domain.run.events import Queued, Submitted
 from trialbook.envelope import Event
 from trialbook.errors import Conflict, NotFound, TimedOut, Unavailable
+from trialbook.handle import Loaded
 from trialbook_runner.attempt import Attempt, Parts, seconds_until
-from trialbook_runner.entry import Entry, run_of
+from trialbook_runner.entry import Entry, Order, known_from, run_of
 from trialbook_runner.inline import run_inline
 
 log = logging.getLogger(__name__)
@@ -48,15 +50,17 @@ class Dispatcher:
         if self._parts.leases.settling and await self._owned(event):
             log.info("entry %d: left to its owner, who may only be reconnecting", entry.sequence)
             return
-        if isinstance(fact, Submitted):
-            isolation = fact.spec.isolation
+        order = Order(event, fact, await self._known(event, fact, entry.sequence))
+        if order.isolation == "inline":
+            await run_inline(self._parts, entry, order)
         else:
-            loaded = await self._parts.outside.load(run_of(event))
-            isolation = loaded.state.spec.isolation if loaded.state.spec else "process"
-        if isolation == "inline":
-            await run_inline(self._parts, entry)
-        else:
-            await Attempt(self._parts, entry).run()
+            await Attempt(self._parts, entry, order).run()
+
+    async def _known(self, event: Event, fact: Submitted | Queued, sequence: int) -> Loaded[RunState]:
+        """The run, read only when neither the entry nor what let it into its lane tells."""
+        run = run_of(event)
+        known = known_from(event, fact, sequence) or self._parts.handler.let_in(run, sequence)
+        return known or await self._parts.handler.load(run)
 
     async def _owned(self, event: Event) -> bool:
         loaded = await self._parts.outside.load(run_of(event))

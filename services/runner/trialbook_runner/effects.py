@@ -67,12 +67,15 @@ class RunEffects:
     async def _save(self, op: SaveEffect) -> None:
         if self._original is not None:
             raise Conflict("replay_records_nothing", f"A replay makes no calls; {op.key!r} cannot be recorded.")
-        response: Any = op.response
-        blob = None
-        if len(bytes(op.response)) > INLINE_BYTES:
-            response, blob = await store_value(self._blobs, bytes(op.response))
-        command = c.RecordEffect(
-            attempt=self._facts.attempt, key=op.key, request_digest=op.request_digest, response=response, blob=blob,
-            info=op.info,
-        )  # fmt: skip
-        await self._facts.append(command)
+        await self._facts.append(await recording(self._blobs, self._facts.attempt, op))
+
+
+async def recording(blobs: BlobStore, attempt: int, op: SaveEffect) -> c.RecordEffect:
+    """The command that records an effect, once a large response is stored."""
+    response: Any = op.response
+    blob = None
+    if len(bytes(op.response)) > INLINE_BYTES:
+        response, blob = await store_value(blobs, bytes(op.response))
+    return c.RecordEffect(
+        attempt=attempt, key=op.key, request_digest=op.request_digest, response=response, blob=blob, info=op.info
+    )

@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from trialbook.codec import decode_event, fact_of
 from trialbook.domain.run import RunState, evolve, initial
 from trialbook.domain.run.events import Queued, Submitted
+from trialbook.domain.run.spec import Isolation
 from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.handle import Loaded
 from trialbook.subjects import aggregate_of
@@ -58,6 +59,20 @@ class Entry:
 def nak(delay_s: float) -> bytes:
     """The payload of a negative acknowledgement."""
     return NAK if delay_s <= 0 else NAK + b" " + msgspec.json.encode({"delay": int(delay_s * 1e9)})
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What an entry asks for: its fact, and the run as far as it is known."""
+
+    event: Event
+    fact: Submitted | Queued
+    known: Loaded[RunState]
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the run is to be executed."""
+        spec = self.known.state.spec
+        return spec.isolation if spec is not None else "process"
 
 
 def known_from(event: Event, fact: Submitted | Queued, sequence: int) -> Loaded[RunState] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ MIN_GROUP = 6
 
 
 class _Said(msgspec.Struct, eq=False):
-    command: AttemptCommand
+    commands: Sequence[AttemptCommand]
     done: asyncio.Future[Outcome[Any]]
 
 
@@ -60,10 +61,12 @@ class AttemptFacts:
         """The run's state after our last fact; cancel and pause requests of others may be newer."""
         return self._known.state
 
-    async def append(self, command: AttemptCommand) -> Outcome[Any]:
-        """Carry out a command. An unanswered append is repeated; a second copy is refused by the fence or harmless."""
+    async def append(self, *commands: AttemptCommand) -> Outcome[Any]:
+        """Carry out commands, all or none; the outcome is the last one's. An unanswered append is repeated; a second
+        copy is refused by the fence or harmless.
+        """
         async with self._room:
-            said = _Said(command, asyncio.get_running_loop().create_future())
+            said = _Said(commands, asyncio.get_running_loop().create_future())
             self._said.append(said)
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write())
@@ -81,7 +84,7 @@ class AttemptFacts:
     async def _append(self, group: list[_Said]) -> None:
         """All are answered when this returns, or nobody waits for an answer any more."""
         while any(not said.done.done() for said in group):
-            commands = [(self.aggregate, said.command) for said in group]
+            commands = [(self.aggregate, command) for said in group for command in said.commands]
             try:
                 outcomes = await self._handler.handle_all(commands, self.meta, {self.aggregate: self._known})
             except (Unavailable, TimedOut) as error:
@@ -96,8 +99,9 @@ class AttemptFacts:
             else:
                 self._known = self._kept(outcomes[-1].loaded)
                 self._appended_at = asyncio.get_running_loop().time()
-                for said, outcome in zip(group, outcomes, strict=True):
-                    _answer([said], outcome)
+                answers = iter(outcomes)
+                for said in group:
+                    _answer([said], [next(answers) for _ in said.commands][-1])
                 return
             await asyncio.sleep(RETRY_S)
 

@@ -19,7 +19,7 @@ from trialbook.times import rfc3339
 from trialbook.workload import Failure
 from trialbook_runner.attempt import Parts, unfit
 from trialbook_runner.blobs import INLINE_BYTES
-from trialbook_runner.entry import Entry, caused_by, known_from, run_of
+from trialbook_runner.entry import Entry, Order, caused_by, run_of
 from trialbook_runner.execute.failures import failed, verdict_of
 from trialbook_runner.execute.wire import Verdict, encode
 
@@ -64,21 +64,18 @@ class InlineContext:
     effect_source = find_effect = record_effect = _refuse
 
 
-async def run_inline(parts: Parts, entry: Entry) -> None:
+async def run_inline(parts: Parts, entry: Entry, order: Order) -> None:
     """Execute and finish one entry. Raises the refusals of its claim."""
-    event, fact = entry.decode()
-    aggregate, known = run_of(event), known_from(event, fact, entry.sequence)
-    if known is None:
-        known = await parts.handler.load(aggregate)
+    event, known = order.event, order.known
     started_at = rfc3339(parts.clock.now())
     verdict = await _compute(parts, event, known)
     command = FinishInline(
-        ticket=fact.ticket, runner=parts.settings.name, started_at=started_at,
+        ticket=order.fact.ticket, runner=parts.settings.name, started_at=started_at,
         result=msgspec.json.decode(verdict.result) if verdict.status == "completed" else None,
         error=verdict.error if verdict.status == "failed" else None,
     )  # fmt: skip
     meta = caused_by(event, parts.source, parts.settings.name)
-    await parts.handler.handle(aggregate, command, meta, known)
+    await parts.handler.handle(run_of(event), command, meta, known)
     await entry.ack()
 
 

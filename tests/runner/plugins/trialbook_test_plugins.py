@@ -160,6 +160,40 @@ async def waiting_task(ctx: Context, params: Where) -> str:
     return "waited"
 
 
+@workload("identity")
+def identity(_ctx: Any, _params: Any) -> dict[str, Any]:
+    """Which process this is, and when it was forked (clock ticks since the machine started)."""
+    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+    return {"pid": os.getpid(), "born": int(fields[19]), "now": time.clock_gettime(time.CLOCK_BOOTTIME)}
+
+
+def read_words(content: bytes) -> dict[str, Any]:
+    """Words, and who read them."""
+    return {"words": content.decode().split(), "reader": os.getpid()}
+
+
+@workload("sharer", shares={"words": "trialbook_test_plugins:read_words"})
+def sharer(ctx: Any, _params: Any) -> dict[str, Any]:
+    """Change what is shared, which is nobody else's business."""
+    found = ctx.shared("words")
+    count = len(found["words"])
+    found["words"].append("mine")
+    return {"count": count, "own": found["reader"] == os.getpid(), "reader": found["reader"]}
+
+
+@workload("clock-reader", params=Where)
+def clock_reader(ctx: Any, params: Where) -> list[int]:
+    """Look at the clock before each of some checkpoints, and once more."""
+    seen = []
+    for number in range(params.count + 1):
+        seen.append(ctx.effect(f"clock/{number}", number, time.time_ns, durable=False))
+        if number < params.count:
+            ctx.checkpoint(number)
+    if params.seconds:
+        raise Failure("too_late", "The clock has stopped.", retryable=False)
+    return seen
+
+
 TERMINATING = (signal.SIGSEGV, signal.SIGKILL)
 
 

@@ -29,6 +29,7 @@ from trialbook_runner.execute import wire
 from trialbook_runner.execute.environment import forget_the_runners
 from trialbook_runner.execute.failures import failed, verdict_of
 from trialbook_runner.execute.offline import go_offline
+from trialbook_runner.execute.shelf import Shelf
 from trialbook_runner.records import Recorder
 
 KIND_INDEX = {kind: bytes([number]) for number, kind in enumerate(wire.KINDS)}
@@ -172,8 +173,8 @@ class _Lines(io.TextIOBase):
             self._context.log(self._rest, logger=self._name)
 
 
-def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
-    """Execute the job that comes over the socket and send its verdict."""
+def child_main(workloads: dict[str, Workload], sock: socket.socket, shelf: Shelf) -> None:
+    """Execute the job that comes over the socket, now or later, and send its verdict."""
     _prepare()
     received = wire.receive(sock)
     if received is None:
@@ -186,8 +187,7 @@ def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
     threading.Thread(target=channel.read_for_ever, name="trialbook-reader", daemon=True).start()
     flusher = Flusher(FLUSH_S, SystemClock())
     recorder = flusher.recorder = Recorder(channel.records, flusher.wake, interrupts.lock())
-    flusher.start()
-    context = RunContext(job, channel, recorder, flags, SystemClock(), UUIDv7Source())
+    context = RunContext(job, channel, recorder, flags, SystemClock(), UUIDv7Source(), shelf)
     os.chdir(job.workdir)
     random.seed(job.seed)
     out, err = _Lines(context, "stdout"), _Lines(context, "stderr")
@@ -195,6 +195,7 @@ def child_main(workloads: dict[str, Workload], sock: socket.socket) -> None:
     signal.signal(signal.SIGTERM, interrupts.on_signal)
     verdict = _execute(workloads[job.workload], context, channel, job)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    verdict = msgspec.structs.replace(verdict, effects=context.unsaid())
     for stream in (out, err):
         stream.finish()
     recorder.flush()

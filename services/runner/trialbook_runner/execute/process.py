@@ -45,7 +45,8 @@ class ProcessExecution:
 
     async def run(self, job: Job, timeout_s: float | None, warm: str = "") -> Verdict:
         """Execute the job. Raises ``Stale``; the process group is gone when this returns, however it returns."""
-        child, reader, writer = await self._spawner.spawn(warm)
+        process = await self._spawner.spawn(warm)
+        child, reader, writer = process.child, process.reader, process.writer
         try:
             writer.write(wire.frame(wire.JOB, wire.encode(job)))
             self._control.listen(lambda notice: self._notice(child, writer, notice))

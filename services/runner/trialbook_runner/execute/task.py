@@ -19,6 +19,7 @@ from trialbook_runner.emit import SignalStream
 from trialbook_runner.execute import wire
 from trialbook_runner.execute.ending import Control
 from trialbook_runner.execute.failures import Stale, failed, verdict_of
+from trialbook_runner.execute.shelf import Shelf
 from trialbook_runner.execute.wire import Job, Notice, Verdict
 from trialbook_runner.operations import Operations
 from trialbook_runner.records import Recorder
@@ -48,7 +49,7 @@ class TaskExecution:
     async def run(self, workload: Workload, job: Job, timeout_s: float | None) -> Verdict:
         """Execute the job. Raises ``Stale``; the task has ended when this returns."""
         flags = Flags(job.pause)
-        context = RunContext(job, self._operations, self._recorder, flags, SystemClock(), UUIDv7Source())
+        context = RunContext(job, self._operations, self._recorder, flags, SystemClock(), UUIDv7Source(), Shelf())
         flusher = asyncio.create_task(self._flush_for_ever())
         work = asyncio.create_task(workload.run(context, workload.parse(job.params)))
         self._control.listen(lambda notice: _notice(flags, work, notice))
@@ -63,7 +64,8 @@ class TaskExecution:
                 flusher.result()
             verdict = _verdict(work)
             await self._flush()
-            return msgspec.structs.replace(verdict, wall="none")  # it shares the runner's own process
+            # The wall is none because it shares the runner's own process.
+            return msgspec.structs.replace(verdict, wall="none", effects=context.unsaid())
         finally:
             flusher.cancel()
             await asyncio.shield(_end(work))

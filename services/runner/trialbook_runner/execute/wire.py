@@ -35,6 +35,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     workdir: str
     scratch: str
     inputs: dict[str, str]
+    digests: dict[str, str] = {}
+    """sha256 by the name of the input."""
+    shares: dict[str, str] = {}
+    """Function by the name of the input; see ``Workload.shares``."""
     checkpoint: Any = None
     pause: bool = False
     source: EffectSource
@@ -153,6 +157,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retryable: bool = True
     wall: str = ""
     refused: list[str] = []
+    effects: list[SaveEffect] = []
+    """Effects that become facts together with the verdict."""
 
 
 encode = msgspec.json.Encoder().encode

@@ -22,13 +22,14 @@ import msgspec
 
 from trialbook_runner.execute import linux
 from trialbook_runner.execute.environment import without_threads
+from trialbook_runner.execute.shelf import Shelf
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE = 4096
 
 
 class Spawn(msgspec.Struct, frozen=True, tag="spawn"):
-    """Fork a child for the socket that comes along; ``warm`` is a module to import here before, once."""
+    """Fork a child for the socket that its job will come over; ``warm`` is a module to import here before, once."""
 
     id: int
     warm: str = ""
@@ -39,6 +40,20 @@ class Kill(msgspec.Struct, frozen=True, tag="kill"):
 
     id: int
     signal: int
+
+
+class Share(msgspec.Struct, frozen=True, tag="share"):
+    """Make something of the file that comes along, for all later children; ``function`` is ``module:function``."""
+
+    function: str
+    sha256: str
+
+
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """The opposite of ``Share``."""
+
+    function: str
+    sha256: str
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
@@ -55,10 +70,11 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
     status: int
 
 
-decode_order = msgspec.json.Decoder(Spawn | Kill).decode
+Order = Spawn | Kill | Share | Forget
+decode_order = msgspec.json.Decoder(Order).decode
 decode_report = msgspec.json.Decoder(Started | Exited).decode
 encode = msgspec.json.Encoder().encode
-ChildMain = Callable[[socket.socket], None]
+ChildMain = Callable[[socket.socket, Shelf], None]
 
 
 class Zygote:
@@ -68,6 +84,7 @@ class Zygote:
         self._control, self._child_main = control, child_main
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
+        self._shelf = Shelf()
 
     def serve(self) -> None:
         """Until the runner's end of the control socket is closed."""
@@ -99,15 +116,25 @@ class Zygote:
             if order.warm and order.warm not in sys.modules:
                 _warm(order.warm)
             self._fork(order.id, socket.socket(fileno=descriptors[0]), inherited)
+        elif isinstance(order, Share):
+            with os.fdopen(descriptors[0], "rb") as stream:
+                self._share(order, stream.read())
+        elif isinstance(order, Forget):
+            self._shelf.drop(order.function, order.sha256)
         elif order.id in self._pids:
             _signal_group(self._pids[order.id], order.signal)
         return True
+
+    def _share(self, order: Share, content: bytes) -> None:
+        with without_threads():
+            self._shelf.put(order.function, order.sha256, content)
+        gc.freeze()
 
     def _fork(self, id_: int, sock: socket.socket, inherited: list[Any]) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _run_child(parent, sock, [self._control, *inherited], self._child_main)
+            _run_child(parent, [self._control, *inherited], lambda: self._child_main(sock, self._shelf))
         sock.close()
         self._pids[id_], self._ids[pid] = pid, id_
         self._report(Started(id_, pid))
@@ -179,7 +206,7 @@ def _signal_group(pid: int, number: int) -> None:
             continue
 
 
-def _run_child(parent: int, sock: socket.socket, inherited: list[Any], child_main: ChildMain) -> NoReturn:
+def _run_child(parent: int, inherited: list[Any], main: Callable[[], None]) -> NoReturn:
     status = 70
     try:
         signal.set_wakeup_fd(-1)
@@ -190,7 +217,7 @@ def _run_child(parent: int, sock: socket.socket, inherited: list[Any], child_mai
         if os.getppid() == parent:
             for resource in inherited:
                 resource.close()
-            child_main(sock)
+            main()
             status = 0
     finally:
         os._exit(status)

@@ -61,6 +61,7 @@ class Data:
     description="Runs one algorithm of the profile on one dataset and computes the profile's KPIs.",
     isolation="process",
     warm="trialbook_runner.workloads.algomancy_warm",
+    shares={"tables": "trialbook_algomancy.data:tables_from_json"},
 )
 def workload(ctx: Context, params: Params) -> dict[str, Any]:
     """Returns ``result`` (or the name of its ``artifact``), ``kpis`` and the ``progress`` reached, in percent."""
@@ -71,7 +72,7 @@ def workload(ctx: Context, params: Params) -> dict[str, Any]:
 
     def stamp() -> dict[str, Any]:
         # Recorded, because the result and KPIs may depend on it: a replay sees the same time.
-        at: Any = ctx.effect("completed_at", None, lambda: rfc3339(ctx.now()))  # type: ignore[arg-type, return-value] # sync here
+        at: Any = ctx.effect("completed_at", None, lambda: rfc3339(ctx.now()), durable=False)  # type: ignore[arg-type, return-value] # sync here
         return {"scenario_id": data.id, "completed_at": at}
 
     outcome = execute(profile, algorithm, data, values, progress, stamp)
@@ -99,12 +100,10 @@ def _algorithm(params: Params) -> tuple[Profile, Algorithm]:
 
 
 def _data(ctx: Context, params: Params) -> Data:
-    from trialbook_algomancy.data import tables_from_json  # with pandas, which only scenarios need
-
     dataset, values = params.dataset, params.data_parameters
     if (declared := dataset.declared) is not None:
         values = parameter_set(declared["name"], declared["parameters"]).decode(values, ctx.now())
-    return Data(dataset.id, dataset.name, tables_from_json(ctx.inputs["tables"].read_bytes()), values)
+    return Data(dataset.id, dataset.name, ctx.shared("tables"), values)
 
 
 def _report(ctx: Context) -> Callable[[float], None]:
