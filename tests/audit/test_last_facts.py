@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 from nats.aio.client import Client
 
 from tests.faults.tampering import KEY, publish
+from trialbook.asking import NatsAsk
 from trialbook.audit.verify import history
 from trialbook.log.checkpoints import read_notes
 from trialbook.log.connect import connect
+from trialbook.queries import Health
 from trialbook.testing.server import NatsServer
 from trialbook_projector.ledger.pace import IDLE_S, SOONER, Pace
 from trialbook_projector.ledger.service import Ledger
@@ -76,6 +80,7 @@ async def test_a_ledger_at_rest_is_signed_once(filled: tuple[NatsServer, Client]
             await asyncio.sleep(0.05)
     running.cancel()
     await asyncio.wait([running])
+    await kept.finish()
     await kept.close()
     assert await signed(nc) == [50]
 
@@ -91,6 +96,7 @@ async def test_a_stop_signs_what_came_last(filled: tuple[NatsServer, Client], tm
         await nc.jetstream().publish(f"fact.main.run.{number}.x", b"{}")
     running.cancel()
     await asyncio.wait([running])
+    await kept.finish()
     await kept.close()
     assert await signed(nc) == [50, 53]
 
@@ -102,4 +108,24 @@ async def test_a_stop_without_a_server_does_not_wait_for_it(filled: tuple[NatsSe
     await kept.open(0)
     server.kill()
     async with asyncio.timeout(30):
-        await kept.close()
+        await kept.finish()
+    await kept.close()
+
+
+@pytest.mark.integration
+async def test_a_projector_that_is_stopped_signs(filled: tuple[NatsServer, Client], tmp_path: Path) -> None:
+    server, nc = filled
+    environment = os.environ | {
+        "TRIALBOOK_NATS_URL": server.url, "TRIALBOOK_DATA_DIR": str(tmp_path / "data"),
+        "TRIALBOOK_LEDGER_KEY": KEY.text, "TRIALBOOK_CHECKPOINT_SECONDS": "100000",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "trialbook_projector", env=environment)
+    try:
+        await NatsAsk(nc).ask("_", Health(), timeout_s=30)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await signed(nc) == [50]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -96,20 +96,15 @@ async def build(folder: Path, count: int, size: int, unsigned: int = 0) -> None:
         for number, subject, payload in list(facts(count, size))[count - unsigned :]:
             await nc.request(subject, payload, headers={"Nats-Msg-Id": f"id{number}"})
         await close(nc)
-        await look(folder, server, key="")
+        await look(folder, server)
     stop(server)
 
 
-async def look(
-    folder: Path, server: NatsServer | None = None, *, sign: bool = False, key: str = KEY.text
-) -> LedgerInfo:
-    """Start the server (unless one is given) and a ledger on the data, until it has verified or found damage.
-
-    Without a key nothing is signed.
-    """
+async def look(folder: Path, server: NatsServer | None = None, *, sign: bool = False) -> LedgerInfo:
+    """Start the server (unless one is given) and a ledger on the data, until it has verified or found damage."""
     running = server or NatsServer(folder / "nats").start()
     environment = {
-        "TRIALBOOK_NATS_URL": running.url, "TRIALBOOK_DATA_DIR": str(folder), "TRIALBOOK_LEDGER_KEY": key,
+        "TRIALBOOK_NATS_URL": running.url, "TRIALBOOK_DATA_DIR": str(folder), "TRIALBOOK_LEDGER_KEY": KEY.text,
         "TRIALBOOK_CHECKPOINT_SECONDS": "1000",
     }  # fmt: skip
     nc = await connect(running.url, name="test")

@@ -66,7 +66,7 @@ class Projector:
             await self._keys.start()
             self._live = Live(await asyncio.to_thread(Tables, path, self._settings, opener(self._keys)), self._keys)
             try:
-                ledger = Ledger(nc, self._settings)
+                self._ledger = ledger = Ledger(nc, self._settings)
                 await ledger.open(self._live.watermarks.positions.facts)
                 answering = Answering(nc, self._live, self._settings, self.health, ledger)
                 self._pump = Pump(nc, self._live, answering.segments.storage, ledger)
@@ -98,11 +98,12 @@ class Projector:
         log.info("ready facts=%d signals=%d", *self._positions())
 
     async def _finish(self) -> None:
-        """Before the connection is closed: answer what is asked, while the pump goes on; then stop the pump."""
+        """Before the connection is closed: answer what is asked, while the pump goes on; stop the pump, and sign."""
         await self._questions.finish(self._settings.wait_s)
         await self._direct.stop(self._settings.wait_s)
         self._cancel()
         await asyncio.wait(self._tasks)
+        await self._ledger.finish()
 
     def _cancel(self) -> None:
         for task in self._tasks:

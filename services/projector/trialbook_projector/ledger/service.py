@@ -79,16 +79,23 @@ class Ledger:
                     task.cancel()
                 await asyncio.wait(left, timeout=CANCEL_S)
 
-    async def close(self) -> None:
-        """Hash and sign the last facts, and close the tiles."""
+    async def finish(self) -> None:
+        """Hash and sign the last facts, while there is a connection; after ``run`` has ended."""
         try:
             async with asyncio.timeout(LAST_S):
                 self.keeper.want(await self._last())
-                await self.keeper.flush()
+                await self._flush()
                 if not self.watch.damaged:
                     await self._make()
-        except (Misaligned, LedgerGap, Damaged, Refusal, Forked, TimeoutError) as error:
+        except (Refusal, Forked, TimeoutError) as error:
             log.warning("the last facts are not signed yet: %s %s", type(error).__name__, error)
+
+    async def close(self) -> None:
+        """Add what was offered, and close the tiles."""
+        try:
+            await self.keeper.flush()
+        except (Misaligned, LedgerGap, Damaged, Refusal) as error:
+            log.warning("the last facts are not hashed yet: %s", error)
         finally:
             self.files.close()
 
