@@ -101,7 +101,7 @@ def decide(command: Create | Rename | Delete, state: WorkspaceState, now: dateti
         if state.exists and not state.deleted:
             if command.command_id and command.command_id == state.command_id and command.digest == state.digest:
                 return ()
-            raise Conflict("workspace_exists", "A workspace with this id exists already.")
+            raise Conflict("workspace_exists", "A workspace with this id exists already; choose another id, or use it.")
         return (
             Created(title=command.title, labels=command.labels, command_id=command.command_id, digest=command.digest),
         )

@@ -11,6 +11,7 @@ import uvicorn
 from trialbook.errors import Refusal
 from trialbook.process import settle
 from trialbook_gateway.app import create_app
+from trialbook_gateway.protocol import patient
 from trialbook_gateway.services import Services
 from trialbook_gateway.settings import Settings, from_environment
 
@@ -38,8 +39,9 @@ def server(settings: Settings) -> uvicorn.Server:
     services = Services(settings)
     return LiveServer(
         uvicorn.Config(
-            create_app(settings, services), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
-            ws="websockets-sansio", log_level=settings.log_level, access_log=False, server_header=False,
+            create_app(settings, services), host=settings.host, port=settings.port, loop="uvloop",
+            http=patient(settings.head_s), ws="websockets-sansio",
+            log_level=settings.log_level, access_log=False, server_header=False,
             proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=DRAIN_S, ws_max_size=settings.live_frame_bytes, ws_per_message_deflate=False,
             lifespan="on", backlog=4096,

@@ -28,12 +28,18 @@ class Principal(msgspec.Struct, frozen=True):
     def may_use(self, workspace: str) -> None:
         """Raises ``Forbidden`` (code ``workspace_forbidden``)."""
         if self.workspaces is not None and workspace not in self.workspaces:
-            raise Forbidden("workspace_forbidden", f"This token does not open the workspace {workspace[:63]!r}.")
+            raise Forbidden(
+                "workspace_forbidden",
+                f"This token does not open the workspace {workspace[:63]!r}; name one that it opens.",
+            )
 
     def may_administer(self) -> None:
         """Creating and closing workspaces needs a token without a list. Raises ``Forbidden``."""
         if self.workspaces is not None:
-            raise Forbidden("administration_forbidden", "This token is limited to workspaces and cannot manage them.")
+            raise Forbidden(
+                "administration_forbidden",
+                "Managing workspaces takes a token without a list of them.",
+            )
 
 
 ANONYMOUS = Principal("anonymous")
@@ -61,7 +67,7 @@ class Authenticator:
             if hmac.compare_digest(known, digest):
                 found = principal
         if found is None:
-            raise Unauthorized("unauthenticated", "This token is not known.")
+            raise Unauthorized("unauthenticated", "This token is not known; those in TRIALBOOK_API_TOKENS are.")
         return found
 
 

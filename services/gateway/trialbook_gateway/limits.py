@@ -14,16 +14,21 @@ from trialbook_gateway.problems import HttpRefusal, problem
 Render = Callable[[Scope, Refusal], Response]
 MAX_QUERY_BYTES = 16 * 1024
 IDLE_S = 30.0
+LEAST_BYTES_S = 1024
 
 
 def too_large(max_bytes: int) -> HttpRefusal:
     """The refusal of a body."""
-    return HttpRefusal(413, "body_too_large", f"At most {max_bytes} bytes are accepted here.", max_bytes=max_bytes)
+    return HttpRefusal(
+        413, "body_too_large", f"At most {max_bytes} bytes are accepted here; send less at once.", max_bytes=max_bytes
+    )
 
 
 def too_slow(idle_s: float) -> HttpRefusal:
     """The refusal of a body that does not come; the connection is closed, so that nobody can hold many."""
-    detail = f"Nothing more of the body came for {idle_s:g} s."
+    detail = (
+        f"The body stopped coming for {idle_s:g} s, or came too slowly: {LEAST_BYTES_S} bytes a second are the least."
+    )
     return HttpRefusal(408, "body_timeout", detail, {"Connection": "close"})
 
 
@@ -32,12 +37,15 @@ def fault_of_url(scope: Scope) -> HttpRefusal | None:
     if "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
         return HttpRefusal(422, "invalid_text", "NUL characters are not allowed in URLs.")
     if len(scope["query_string"]) > MAX_QUERY_BYTES:
-        return HttpRefusal(414, "query_too_long", f"The query may have at most {MAX_QUERY_BYTES} bytes.")
+        return HttpRefusal(
+            414, "query_too_long", f"The query may have at most {MAX_QUERY_BYTES} bytes; ask for less at once."
+        )
     return None
 
 
 class BodyLimit:
-    """Refuses bodies over ``max_bytes(scope)`` bytes, and those of which nothing comes for ``idle_s`` seconds.
+    """Refuses bodies over ``max_bytes(scope)`` bytes, and slow ones: of which nothing comes for ``idle_s`` seconds, or
+    that were waited for longer than that and a second for each ``LEAST_BYTES_S``, all in all.
 
     ``render`` gives the refusal the shape of its API.
     """
@@ -57,17 +65,20 @@ class BodyLimit:
         if fault is not None:
             await self._render(scope, fault)(scope, receive, send)
             return
-        received, complete = 0, False
+        received, complete, waited_s = 0, False, 0.0
+        loop = asyncio.get_running_loop()
 
         async def counted() -> Message:
-            nonlocal received, complete
+            nonlocal received, complete, waited_s
             if complete:
                 return await receive()
+            began, left_s = loop.time(), self._idle_s + received / LEAST_BYTES_S - waited_s
             try:
-                async with asyncio.timeout(self._idle_s):
+                async with asyncio.timeout(min(self._idle_s, left_s)):
                     message = await receive()
             except TimeoutError:
                 raise too_slow(self._idle_s) from None
+            waited_s += loop.time() - began
             complete = not message.get("more_body", False)
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))

@@ -40,7 +40,11 @@ def span_of(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     if start >= end:
         raise HttpRefusal(
-            416, "range_not_satisfiable", f"There are {size} bytes.", {"Content-Range": f"bytes */{size}"}, size=size
+            416,
+            "range_not_satisfiable",
+            f"There are {size} bytes; ask for a part of those.",
+            {"Content-Range": f"bytes */{size}"},
+            size=size,
         )
     return start, end
 

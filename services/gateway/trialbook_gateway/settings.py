@@ -39,8 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: int = 1024 * MIB
     max_params_bytes: int = 256 * 1024
     """Parameters of one run as JSON: they stand in a fact, which must stay well under a NATS message."""
+    head_s: float = 10.0
+    """A request whose head is not complete after so long is refused, and a connection that sends none is closed."""
     body_idle_s: float = 30.0
-    """A request whose body stops coming for so long is refused."""
+    """A request whose body stops coming for so long is refused; beyond it a body comes with 1 KiB a second or more."""
     max_wait_s: float = 60.0
     """Longest long-poll."""
     ask_timeout_s: float = 5.0
@@ -103,6 +105,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "TRIALBOOK_CORS_ORIGINS": ("cors_origins", _list), "TRIALBOOK_TRUSTED_PROXIES": ("trusted_proxies", _list),
     "TRIALBOOK_DEFAULT_WORKSPACE": ("default_workspace", str), "TRIALBOOK_MAX_BODY_BYTES": ("max_body_bytes", int),
     "TRIALBOOK_MAX_UPLOAD_BYTES": ("max_upload_bytes", int), "TRIALBOOK_MAX_PARAMS_BYTES": ("max_params_bytes", int),
+    "TRIALBOOK_HEAD_S": ("head_s", float),
     "TRIALBOOK_BODY_IDLE_S": ("body_idle_s", float), "TRIALBOOK_MAX_WAIT_S": ("max_wait_s", float),
     "TRIALBOOK_ASK_TIMEOUT_S": ("ask_timeout_s", float),
     "TRIALBOOK_MAX_SWEEP_CHILDREN": ("max_sweep_children", int), "TRIALBOOK_LIVE_LIFE_S": ("live_life_s", float),

@@ -127,7 +127,7 @@ async def receive_form(request: Request, services: Services) -> tuple[list[Recei
     except ClientDisconnect:
         raise malformed("The upload ended early.") from None
     if not found:
-        raise Invalid("no_file", "The multipart body has no file part.")
+        raise Invalid("no_file", "The multipart body has no file part; send one with a file name.")
     return found, fields
 
 

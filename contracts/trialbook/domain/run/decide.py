@@ -125,7 +125,7 @@ def _resume(cmd: c.RequestResume, s: RunState, now: datetime) -> Facts:
         return (requested, _requeue(s, "resume", cmd.ticket, held=cmd.held))
     if s.status == "running" and s.pause_requested:
         return (requested,)
-    raise Conflict("run_not_paused", f"The run is {s.status}, not paused.", status=s.status)
+    raise Conflict("run_not_paused", f"The run is {s.status}, not paused; there is nothing to resume.", status=s.status)
 
 
 def _delete(cmd: c.Delete, s: RunState, now: datetime) -> Facts:

@@ -62,7 +62,10 @@ async def _everywhere(request: Request) -> tuple[Services, Caller]:
     services = services_of(request)
     caller = services.anywhere(request)
     if caller.principal.workspaces is not None:
-        raise Forbidden("ledger_forbidden", "This token is limited to workspaces; this concerns the whole ledger.")
+        raise Forbidden(
+            "ledger_forbidden",
+            "This concerns the whole ledger; it takes a token without a list of workspaces.",
+        )
     return services, caller
 
 

@@ -70,7 +70,9 @@ async def found(services: Services, caller: Caller, kind: Kind, item: str) -> tu
     aggregate = caller.aggregate(kind, parse_id(item, f"{kind} id"))
     state = (await services.handler.load(aggregate)).state
     if not state.exists or state.deleted:
-        raise NotFound(f"{kind}_not_found", f"There is no such {kind}.")
+        raise NotFound(
+            f"{kind}_not_found", f"There is no such {kind} in this workspace; list them to see those there are."
+        )
     return aggregate, state
 
 

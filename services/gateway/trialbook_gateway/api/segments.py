@@ -24,6 +24,9 @@ async def segments(request: Request, _: Annotated[QueryModel, Query()]) -> Respo
     """Names, sequences and digests; for tokens that open all workspaces. `trialbook segments verify` reads them all."""
     services = services_of(request)
     if services.anywhere(request).principal.workspaces is not None:
-        raise Forbidden("ledger_forbidden", "This token is limited to workspaces; this concerns the whole ledger.")
+        raise Forbidden(
+            "ledger_forbidden",
+            "This concerns the whole ledger; it takes a token without a list of workspaces.",
+        )
     answer = await services.ask.ask(EVERYWHERE, LedgerSegments(), services.settings.ask_timeout_s)
     return replies.raw(replies.result_of(answer))

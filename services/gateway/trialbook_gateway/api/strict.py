@@ -22,7 +22,9 @@ def once(request: Request) -> None:
         return
     for name, count in Counter(key for key, _ in request.query_params.multi_items()).items():
         if count > 1 and name not in REPEATABLE:
-            raise HttpRefusal(422, "duplicate_parameter", f"The query parameter {name[:60]!r} is given {count} times.")
+            raise HttpRefusal(
+                422, "duplicate_parameter", f"The query parameter {name[:60]!r} is given {count} times; give it once."
+            )
 
 
 class StrictRoute(APIRoute):

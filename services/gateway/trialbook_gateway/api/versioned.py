@@ -56,7 +56,7 @@ async def _version_of(request: Request, services: Services, caller: Caller, name
         received = [await receive_raw(request, services, name)]
     files = {r.name: domain.Content(sha256=r.sha256, size=r.size, media_type=r.media_type) for r in received}
     if len(files) != len(received):
-        raise Invalid("duplicate_file_name", "Two files of one version have the same name.")
+        raise Invalid("duplicate_file_name", "Two files of one version have the same name; give each its own.")
     return domain.AddVersion(files=files, metadata=metadata)
 
 

@@ -157,7 +157,10 @@ async def delete(request: Request, workspace_id: Id, _: NoParameters) -> Respons
     caller = await services.caller_in(request, workspace_id)
     caller.principal.may_administer()
     if workspace_id == services.settings.default_workspace:
-        raise Conflict("default_workspace", "The default workspace cannot be deleted.")
+        raise Conflict(
+            "default_workspace",
+            "The default workspace cannot be deleted; set TRIALBOOK_DEFAULT_WORKSPACE to another one first.",
+        )
     outcome = await services.handler.handle(aggregate(workspace_id), domain.Delete(), caller.meta)
     services.workspaces.applied(workspace_id, outcome)
     return Response(None, 204, {replies.SEQUENCE: str(outcome.sequence)})

@@ -118,7 +118,7 @@ async def _piece(services: Services, what: Download, order: Piece) -> Answered:
 
 def _end(order: Piece, size: int) -> int:
     if order.start >= size and order.start:
-        raise HttpRefusal(416, "range_not_satisfiable", f"There are {size} bytes.", size=size)
+        raise HttpRefusal(416, "range_not_satisfiable", f"There are {size} bytes; ask for a part of those.", size=size)
     return min(order.start + order.length, size)
 
 

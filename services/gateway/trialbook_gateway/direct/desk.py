@@ -13,9 +13,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from trialbook import subjects
-from trialbook.errors import NotFound, Refusal, TooLarge
+from trialbook.errors import NotFound, Refusal
 from trialbook.ids import SLUG
 from trialbook_gateway.direct.turns import Bounds, Turns
+from trialbook_gateway.limits import too_large
 from trialbook_gateway.problems import STATUS, internal, status_of
 from trialbook_gateway.services import Services
 
@@ -71,7 +72,7 @@ class Desk:
             if not (SLUG.fullmatch(workspace) and SLUG.fullmatch(user)):
                 raise NotFound("workspace_not_found", "There is no such workspace.")
             if size > limit:
-                raise TooLarge("body_too_large", f"At most {limit} bytes are accepted here.", max_bytes=limit)
+                raise too_large(limit)
             self._turns.offer(user, size, partial(self._serve, Asked(workspace, user, name, message)))
         except Refusal as refusal:
             await self._send(message, refused(refusal))

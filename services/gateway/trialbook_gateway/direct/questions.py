@@ -19,7 +19,7 @@ _PASSED_ON = ("content-type", MEDIA_TYPE)
 async def ask(services: Services, asked: Asked) -> Answered:
     """The projector's answer, which may be a refusal. Raises ``Unavailable`` when there is none."""
     if not may_ask(asked.name):
-        raise Invalid("unknown_query", f"{asked.name[:80]!r} cannot be asked from outside.")
+        raise Invalid("unknown_query", f"{asked.name[:80]!r} cannot be asked from outside; docs/nats.md says what can.")
     if asked.name in CONTENT:
         return await content(services, caller_of(services, asked, {}), asked.name, asked.message.data)
     timeout_s = SQL_S if asked.name == Sql.NAME else services.settings.ask_timeout_s
