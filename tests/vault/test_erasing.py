@@ -10,8 +10,14 @@ import httpx
 import pytest
 
 from trialbook.client import AsyncClient, ErasureView
+from trialbook.clock import SystemClock
+from trialbook.domain.datasubject import Erase
+from trialbook.envelope import AggregateId, Metadata
 from trialbook.errors import Conflict, NotFound, Refusal
+from trialbook.handle import Handler
+from trialbook.ids import UUIDv7Source
 from trialbook.log.connect import connect
+from trialbook.log.nats import NatsEventLog
 from trialbook.log.read import read_facts
 from trialbook_deploy.stack import Stack
 
@@ -153,6 +159,44 @@ async def test_runs_that_go_on_are_not_erased_and_bad_requests_are_refused(tmp_p
                 assert reply.status_code == 422, (header, reply.text)
             assert (await http.post("/v1/erasures", json={"data_subject": ""})).status_code == 422
             assert (await http.get(f"/v1/erasures/{'0' * 32}")).status_code == 404
+
+
+async def decided(stack: Stack) -> None:
+    """The decision to erase, by somebody who does not see the runs: as when they are ordered in that very moment."""
+    nc = await connect(stack.nats_url, name="test")
+    log = NatsEventLog(nc)
+    await log.start()
+    try:
+        (registered,) = await read_facts(nc, "fact.main.datasubject.*.registered", 0)
+        id_ = registered.event.subject.rpartition("/")[2]
+        meta = Metadata(source="test", actor="test")
+        await Handler(log, SystemClock(), UUIDv7Source()).handle(AggregateId("main", "datasubject", id_), Erase(), meta)
+    finally:
+        await log.close()
+        await nc.close()
+
+
+async def test_runs_ordered_in_the_moment_of_an_erasure_end_and_leave_nothing(tmp_path: Path) -> None:
+    slow = {"argv": [sys.executable, "-uc", "import sys, time; print(sys.argv[1]); time.sleep(60)", SECRET]}
+    async with Stack(tmp_path) as stack, AsyncClient(stack.url, data_subject=PERSON) as ours:
+        failed = await ours.runs.submit("command", {"argv": [sys.executable, "-c", "raise SystemExit(3)", SECRET]})
+        await ours.runs.wait(failed.id)
+        running = await ours.runs.submit("command", slow)
+        waiting = await ours.runs.submit("command", slow, pool="nobody")
+        while not (await ours.runs.logs(running.id)).items:
+            await asyncio.sleep(0.05)
+        await decided(stack)
+        async with AsyncClient(stack.url) as others:
+            erasure = await carried_out(others, await others.erasures.erase(PERSON))
+            assert erasure.status == "erased"
+            assert [(await others.runs.get(run.id)).status for run in (running, waiting)] == ["cancelled"] * 2
+            assert (await others.runs.logs(running.id)).items == []
+            assert (await rebuilt(stack))["identical"]
+            await others.runs.retry(failed.id)  # a run without its order ends, too
+            assert (await others.runs.wait(failed.id)).status == "failed"
+            assert SECRET not in await everything(others, failed.id) + await everything(others, running.id)
+        await written_anew(tmp_path / "projector")
+    assert [str(p.relative_to(tmp_path)) for p in stored(tmp_path) if "work" not in p.parts] == []
 
 
 async def test_an_erasure_begun_by_a_gateway_that_dies_is_carried_out(tmp_path: Path) -> None:

@@ -41,3 +41,9 @@ PERSONAL: dict[str, dict[Path, Any]] = {
     "model.version_added.v1": {("metadata",): {}},
 }
 """Event type -> path of a member -> what stands there while it is sealed."""
+
+ADDING = frozenset({
+    "run.created.v1", "run.submitted.v1", "name.claimed.v1", "file.uploaded.v1", "dataset.created.v1",
+    "dataset.version_added.v1", "model.created.v1", "model.version_added.v1",
+})  # fmt: skip
+"""What brings something new into being. Other facts go on with what there is, to its end at the least."""

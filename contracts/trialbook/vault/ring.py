@@ -24,7 +24,7 @@ from trialbook.log.api import ApiError, call
 from trialbook.log.shred import shred
 from trialbook.streams import KEYS
 from trialbook.vault.keys import KEY_BYTES, Lost, MasterKey, fresh
-from trialbook.vault.personal import PERSONAL
+from trialbook.vault.personal import ADDING
 from trialbook.vault.sealing import BOX, seal, unseal
 
 AT_HAND = 16_384
@@ -137,17 +137,18 @@ class KeyRing:
         return event if not self.usable or event.datakey in self._missing else self.open(event)
 
     async def sealed(self, event: Event) -> Event:
-        """The event as it is to be stored. Raises ``Conflict`` when its key was erased, ``Unavailable`` without one.
+        """The event as it is to be stored. Raises ``Unavailable`` without its key.
 
-        What holds nothing personal, such as a deletion, is taken after an erasure as well.
+        After an erasure nothing new is taken (``Conflict``), but what there is can go on to its end: what is personal
+        in such a fact is sealed with a key that nobody keeps.
         """
         if not event.datakey:
             return event
         key = await self._fetch(event.datakey)
         if key is None:
             if event.datakey in self._keys:
-                if event.type not in PERSONAL:
-                    return event
+                if event.type not in ADDING:
+                    return seal(event, fresh(KEY_BYTES))
                 raise Conflict("data_subject_erased", "The data subject of this was erased; nothing is added to it.")
             raise Unavailable("data_key_missing", "The key of this data subject cannot be found; nothing was stored.")
         return seal(event, key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import nats.errors
@@ -21,8 +21,9 @@ from trialbook import subjects
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.clock import Clock
 from trialbook.domain import datasubject as domain
+from trialbook.domain.run.commands import RequestCancel
 from trialbook.envelope import AggregateId, Metadata
-from trialbook.errors import Conflict, Invalid, Refusal
+from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
 from trialbook.handle import Handler, Outcome
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.shred import shred
@@ -42,6 +43,8 @@ ACK_WAIT_S = 15.0
 TURN_S = 5.0
 AGAIN_S = 2.0
 ASK_TIMEOUT_S = 60.0
+RUNS_S = 0.2
+RUNS_END_S = 60.0
 
 
 class DataSubjects:
@@ -132,24 +135,42 @@ class DataSubjects:
             await message.ack_sync()
 
     async def carry_out(self, aggregate: AggregateId, sequence: int, going_on: Callable[[], Awaitable[None]]) -> None:
-        """Overwrite signals and stored bytes, destroy the key, and say so. Every step can be repeated.
+        """Destroy the key, overwrite signals and stored bytes, and say so. Every step can be repeated.
 
-        ``going_on`` is called now and then, so that nobody else begins with it.
+        What was created between the question whether there are unfinished runs and the decision is found here: such
+        runs are cancelled, and what they said until then is overwritten as well. ``going_on`` is called now and then,
+        so that nobody else begins with it. Raises ``Unavailable`` when runs do not end.
         """
         loaded = await self._handler.load(aggregate)
         if loaded.state.shredded_at:
             return
-        scope = await self._scope(aggregate, sequence)
-        signals = 0
-        for run in scope.aggregates.get("run", []):
-            signals += await shred(self._nc, SIGNALS, subjects.signals_of(aggregate.workspace, run))
-            await going_on()
-        blobs = 0
-        for digest in scope.digests:
-            blobs += await self._blobs.shred(digest)
-            await going_on()
         await self._keys.destroy(aggregate.id, rfc3339(self._clock.now()))
-        count = sum(len(ids) for ids in scope.aggregates.values())
         meta = Metadata(source="trialbook/gateway", actor="gateway:erasures", causation=aggregate.subject)
+        before, signals, blobs = None, 0, 0
+        scope = await self._scope(aggregate, sequence)
+        deadline = self._clock.monotonic() + RUNS_END_S
+        while scope != before:
+            for run in scope.aggregates.get("run", []):
+                signals += await shred(self._nc, SIGNALS, subjects.signals_of(aggregate.workspace, run))
+                await going_on()
+            for digest in scope.digests:
+                blobs += await self._blobs.shred(digest)
+                await going_on()
+            before = None if await self._cancelled(aggregate, scope.unfinished, meta) else scope
+            scope = await self._scope(aggregate, await self._log.last_sequence())
+            if scope.unfinished and self._clock.monotonic() > deadline:
+                raise Unavailable("data_subject_active", f"runs of {aggregate.subject} do not end: {scope.unfinished}")
+        count = sum(len(ids) for ids in scope.aggregates.values())
         await self._handler.handle(aggregate, domain.Shred(aggregates=count, signals=signals, blobs=blobs), meta)
         _log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)
+
+    async def _cancelled(self, aggregate: AggregateId, runs: Sequence[str], meta: Metadata) -> bool:
+        """Cancel runs, and give their runners a moment; whether there were any."""
+        for run in runs:
+            try:
+                await self._handler.handle(AggregateId(aggregate.workspace, "run", run), RequestCancel(), meta)
+            except Conflict as refusal:  # it has just ended: the next look tells
+                _log.debug("run %s of an erased data subject: %s", run, refusal)
+        if runs:
+            await asyncio.sleep(RUNS_S)
+        return bool(runs)
