@@ -22,7 +22,7 @@ from trialbook_deploy.nats_accounts import (
     tap_text,
 )
 from trialbook_deploy.nats_users import Users
-from trialbook_deploy.network import LOOPBACK, free_port, http_status, port_in_use
+from trialbook_deploy.network import LOOPBACK, free_port, http_status, listens, port_in_use
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 # The server counts a stream's upper bound as storage already taken and by default owns three quarters of the free
@@ -80,6 +80,8 @@ class NatsServer:
 
     async def ready(self) -> bool:
         """Whether JetStream serves every stream. Raises DeployError when the store cannot be recovered."""
+        if not await listens(LOOPBACK, self.port):  # a server that is asked for its health too early logs a warning
+            return False
         status, body = await http_status(LOOPBACK, self.monitor_port, "/healthz")
         if "could not be recovered" in body:
             raise DeployError(

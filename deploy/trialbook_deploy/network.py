@@ -86,6 +86,16 @@ async def http_status(host: str, port: int, path: str, timeout_seconds: float = 
         return 0, f"{type(error).__name__}: {error}"
 
 
+async def listens(host: str, port: int) -> bool:
+    """Whether a connection is accepted; it is closed again at once."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def _get(host: str, port: int, path: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection(host, port)
     try:

@@ -64,6 +64,21 @@ async def server(tmp_path: Path) -> AsyncIterator[embedded.NatsServer]:
         yield configured
 
 
+async def test_a_server_is_not_asked_for_its_health_before_it_can_tell(tmp_path: Path) -> None:
+    server = embedded.configure(tmp_path, 0)
+    with running(server):
+        await until_ready(server)
+        async with connected(server.client_url) as (client, _):
+            for number in range(20):
+                await client.jetstream().add_stream(name=f"KEPT{number}", subjects=[f"kept{number}"])
+    again = embedded.configure(tmp_path, 0)
+    with running(again) as process:
+        await until_ready(again)
+        process.terminate()
+        assert process.stderr is not None
+        assert b"Healthcheck failed" not in process.stderr.read()
+
+
 async def test_acknowledged_means_on_disk(server: embedded.NatsServer) -> None:
     async with httpx.AsyncClient() as http:
         config = (await http.get(f"{server.monitor_url}/jsz?config=1")).json()["config"]
