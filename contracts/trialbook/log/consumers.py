@@ -9,13 +9,21 @@ import msgspec
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.answers import Page
+from trialbook.asking import NatsAsk
 from trialbook.errors import Conflict, Invalid, NotFound
 from trialbook.log.api import ApiError, call
 from trialbook.outside import SLOTS, STREAMS, Pace, Slot, Start, StreamName, consumer, durable, filter_of
+from trialbook.queries import EventList
+from trialbook.streams import FACTS
 from trialbook.times import parse_time, rfc3339
 
 CONSUMER_NOT_FOUND = 10014
 CONSUMER_EXISTS = (10012, 10013, 10148, 10149)
+SINCE = "trialbook.since"
+MADE = frozenset({"metadata", "deliver_policy", "opt_start_seq"})
+"""What follows from ``since``."""
+ASK_S = 5.0
 
 
 class ConsumerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +55,8 @@ class Consumers:
     ) -> ConsumerView:
         """A new consumer, or the present one when it was made in the same way.
 
+        ``since`` is a time of facts as they tell it themselves, which is proven; of signals that of their storing.
+
         Raises ``Conflict`` (code ``consumer_exists``), ``Invalid`` (``invalid_filter``, ``invalid_start``, ...).
         """
         start = start or Start()
@@ -55,15 +65,40 @@ class Consumers:
         if start.since:
             start = Start(since=rfc3339(parse_time(start.since)))
         config = consumer(self._user, slot, filter_of(self._workspace, stream, filter_), start, pace or Pace())
+        if start.since and stream == "facts":
+            del config["opt_start_time"]
+            config |= await self._since(start.since)
         name, body = STREAMS[stream], {"stream_name": STREAMS[stream], "config": config, "action": "create"}
         try:
             info = await call(self._nc, f"CONSUMER.CREATE.{name}.{config['name']}.{config['filter_subject']}", body)
         except ApiError as error:
             if error.code in CONSUMER_EXISTS:
+                if (present := await self._same(name, config)) is not None:
+                    return _view(slot, stream, present)
                 detail = f"There is a consumer {slot!r} of {stream} with other settings; delete it first."
                 raise Conflict("consumer_exists", detail) from None
             raise
         return _view(slot, stream, info)
+
+    async def _since(self, since: str) -> dict[str, Any]:
+        """Where the consumer begins: with the first fact that happened then or later, as the tables tell."""
+        last = int((await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"])
+        query = EventList(since=since, limit=1, at_least=last)
+        answer = await NatsAsk(self._nc).ask(self._workspace, query, ASK_S)
+        items = msgspec.json.decode(answer.result or b"{}", type=Page).items
+        first = int(items[0]["sequence"]) if items else last + 1
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": first, "metadata": {SINCE: since}}
+
+    async def _same(self, stream: str, config: dict[str, Any]) -> dict[str, Any] | None:
+        """The present consumer, if it was made since the same time and is otherwise as asked."""
+        since = config.get("metadata", {}).get(SINCE)
+        if not since:
+            return None
+        info = await call(self._nc, f"CONSUMER.INFO.{stream}.{config['name']}")
+        present = info["config"]
+        same = (present.get("metadata") or {}).get(SINCE) == since
+        asked = [key for key in config if key not in MADE]
+        return info if same and all(present.get(key) == config[key] for key in asked) else None
 
     async def delete(self, slot: Slot, stream: StreamName) -> None:
         """Raises ``NotFound`` (code ``consumer_not_found``)."""
