@@ -67,7 +67,6 @@ async def catch_up(nc: Client, workspace: str, journal: Journal, at_least: int =
 async def session(nc: Client, workspace: str, journal: Journal) -> None:
     """Everything on one connection, until it is lost."""
     tap = await nc.subscribe(f"tap.fact.{workspace}.>")
-    await nc.flush()  # from here on the tap misses nothing
     await catch_up(nc, workspace, journal)
     joined = False
     while True:

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ async def test_a_real_run_and_what_it_is_connected_with(
     file = (await http.post("/v1/files?name=in.txt", content=b"abc", headers=headers)).json()
     script = "import pathlib,sys; pathlib.Path('out.txt').write_bytes(b'made'); print('done')"
     order = {"workload": "command", "params": {"argv": ["python3", "-c", script], "artifacts": ["out.txt"]},
-             "inputs": {"in.txt": file["data"]["sha256"]}, "title": EVIL, "name": "the story"}  # fmt: skip
+             "inputs": {"in.txt": file["data"]["sha256"]}, "title": EVIL, "name": "the story/of 50%#1"}  # fmt: skip
     made = await http.post("/v1/runs", json=order, headers=headers)
     assert made.status_code == 201, made.text
     run = made.json()["id"]
@@ -62,7 +63,7 @@ async def test_a_real_run_and_what_it_is_connected_with(
             assert chapter["causation"] == story["chapters"][0]["id"], chapter
             assert chapter["where"]["runner"]
     assert ("holds_input", file["id"]) in [(one["role"], one["id"]) for one in story["related"]]
-    for other in ("the story", "the-request"):
+    for other in (quote("the story/of 50%#1", safe=""), "the-request"):
         found = (await http.get(f"/v1/audit/trail/{other}", headers=headers)).json()
         assert run in (found["id"], *(one["id"] for one in found["related"]))
     of_file = (await http.get(f"/v1/audit/trail/{file['id']}", headers=headers)).json()
@@ -73,6 +74,7 @@ async def test_a_real_run_and_what_it_is_connected_with(
     page = tmp_path / "story.html"
     assert (await command(stack, "audit", "trail", run, "--html", str(page), room=room))[0] == 0
     assert "the story" in page.read_text()
+    assert (await command(stack, "audit", "trail", "the story/of 50%#1", room=room))[0] == 0
 
 
 async def test_every_fact_names_who_and_why(stack: Stack, http: httpx.AsyncClient, room: str) -> None:

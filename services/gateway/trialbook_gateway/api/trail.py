@@ -25,7 +25,7 @@ Meant = Annotated[str, Path(max_length=200, description="Id or name of a run, fi
                             "id of a request (correlation) or of a fact.")]  # fmt: skip
 
 
-@router.get("/trail/{id}", summary="The story of one thing", **operation(ok={200: content(Story, HTML, TEXT)}))
+@router.get("/trail/{id:path}", summary="The story of one thing", **operation(ok={200: content(Story, HTML, TEXT)}))
 async def trail(request: Request, id: Meant, query: Annotated[TrailQuery, Query()]) -> Response:  # noqa: A002 -- the path's name
     """Who did what when, why and where, in order; ``after`` pages on. By Accept: JSON, text/html or text/plain."""
     services, caller = await caller_of(request)
