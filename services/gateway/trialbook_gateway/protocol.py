@@ -105,7 +105,8 @@ class Patient(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:  # nothing may stand amid another reply
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and not cycle.response_complete:  # nothing may stand amid another reply
             self.transport.close()
             return
         body = {"type": f"urn:trialbook:problem:{code}", "status": status, "code": code, "detail": detail}

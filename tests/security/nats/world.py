@@ -206,3 +206,5 @@ async def _workspaces(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=stack.url) as http:
         for name in (MINE, THEIRS):
             (await http.post("/v1/workspaces", json={"id": name})).raise_for_status()
+        theirs = {"Trialbook-Workspace": THEIRS}
+        (await http.post("/v1/files?name=secret.txt", content=b"the vault's", headers=theirs)).raise_for_status()

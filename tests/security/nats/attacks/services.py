@@ -84,6 +84,20 @@ async def command_what_is_another_workspaces(world: World) -> str:
 
 
 @attack
+async def read_and_delete_another_workspaces_files(world: World) -> str:
+    listed = msgspec.json.decode((await world.victim.request(f"ask.{THEIRS}.item.list", {"kind": "file"})) or b"{}")
+    body = {"id": listed["result"]["items"][0]["id"]}
+    subjects = [f"ask.{MINE}.content.file", f"ask.{THEIRS}.content.file", f"question.{THEIRS}.victor.content.file"]
+    subjects += [f"cmd.{MINE}.file.delete", f"cmd.{THEIRS}.file.delete", f"cmd.{THEIRS}.victor.file.delete"]
+    return await answered(world.intruder, [*subjects, f"cmd.{THEIRS}.file.part.x.0"], body)
+
+
+@attack
+async def upload_as_a_reader(world: World) -> str:
+    return await answered(world.reader, [f"cmd.{MINE}.file.part.x.0", f"cmd.{MINE}.file.upload"], b"x")
+
+
+@attack
 async def command_without_the_right(world: World) -> str:
     return await answered(world.reader, [f"cmd.{MINE}.run.submit", f"cmd.{MINE}.run.delete"], {"workload": "noop"})
 
