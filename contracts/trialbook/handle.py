@@ -82,7 +82,8 @@ class Handler:
         Commands on one aggregate are decided in order; the outcome of the last one has its state. What queues or ends
         a run of a lane changes the lane as well, and lets the next one in. ``pinned`` aggregates must not change from
         these sequences. Raises the refusal of the first command that is refused, ``PreconditionFailed`` (code
-        ``changed_meanwhile``), or ``Conflict`` (code ``contention``) when other writers were quicker every time.
+        ``changed_meanwhile``), or ``Conflict`` (code ``contention``) when other writers were quicker every time,
+        ``Unavailable`` when the turn at what many change does not come.
         """
         loaded = dict(known or {})
         async with AsyncExitStack() as turns:

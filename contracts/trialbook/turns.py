@@ -11,11 +11,12 @@ from contextlib import AsyncExitStack
 from weakref import WeakValueDictionary
 
 from trialbook.envelope import AggregateId
+from trialbook.errors import Unavailable
 
 SHARED = frozenset({"catalog", "lane"})
 """Kinds that independent clients change. Of whoever takes turns at both, the catalog's comes first."""
-PATIENCE_S = 2.0
-"""Then it is tried out of turn, so that nobody waits for a ledger that does not answer as often as there are others."""
+PATIENCE_S = 10.0
+"""Then the ledger does not answer, or more want it than it can do; whoever tried out of turn would only add to that."""
 
 
 class Turns:
@@ -26,7 +27,10 @@ class Turns:
         self._patience_s = patience_s
 
     async def take(self, aggregate: AggregateId, until: AsyncExitStack) -> bool:
-        """Hold the turn at a shared aggregate until the stack is left; says whether somebody else had it before."""
+        """Hold the turn at a shared aggregate until the stack is left; says whether somebody else had it before.
+
+        Raises ``Unavailable`` (code ``contention``) when it does not come.
+        """
         lock = self._locks.get(aggregate)
         if lock is None:
             lock = self._locks[aggregate] = asyncio.Lock()
@@ -35,6 +39,7 @@ class Turns:
             async with asyncio.timeout(self._patience_s):
                 await lock.acquire()
         except TimeoutError:
-            return True
+            text = "Too many change the same thing at the same time, or the ledger does not answer; try again."
+            raise Unavailable("contention", text) from None
         until.callback(lock.release)
         return waited

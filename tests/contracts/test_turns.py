@@ -4,12 +4,15 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
+
 from trialbook.clock import FixedClock
 from trialbook.codec import fact_of
 from trialbook.domain import catalog
 from trialbook.domain.run import RunSpec
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId, Metadata
+from trialbook.errors import Unavailable
 from trialbook.handle import Handler
 from trialbook.ids import CountingIds
 from trialbook.lanes import lane_aggregate
@@ -84,7 +87,8 @@ async def test_a_turn_that_does_not_end_keeps_nobody_for_ever() -> None:
     turns = Turns(patience_s=0.01)
     async with AsyncExitStack() as first, AsyncExitStack() as second:
         assert await turns.take(CATALOG, first) is False
-        assert await turns.take(CATALOG, second) is True
+        with pytest.raises(Unavailable, match="try again"):
+            await turns.take(CATALOG, second)
     async with AsyncExitStack() as third:
         assert await turns.take(CATALOG, third) is False
 
