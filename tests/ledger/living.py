@@ -50,7 +50,7 @@ async def outcome(*arguments: str) -> int:
 
 
 async def ended(http: httpx.AsyncClient, run: str, *statuses: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             found: dict[str, Any] = (await http.get(f"/v1/runs/{run}")).json()
             if found.get("status") in (statuses or ("completed", "failed", "cancelled")):
@@ -60,7 +60,7 @@ async def ended(http: httpx.AsyncClient, run: str, *statuses: str) -> dict[str, 
 
 async def got(http: httpx.AsyncClient, path: str) -> bytes:
     """What is read there, once the projector is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (reply := await http.get(path)).status_code == 503:
             await asyncio.sleep(0.1)
     assert reply.status_code == 200, (path, reply.text)
@@ -114,6 +114,9 @@ async def answers(http: httpx.AsyncClient, runs: list[str], last: int) -> dict[s
         assert facts
         paths += [f"/v1/runs/{run}{rest}" for rest in ("", "/facts", "/logs", "/metrics", "/artifacts", "/children")]
         paths += [f"/v1/runs/{run}?as_of={fact['sequence']}" for fact in facts]
+        times = [fact["event"]["time"] for fact in facts]
+        paths += [f"/v1/runs/{run}?as_of={time}" for time in times] + [f"/v1/events?as_of={times[-1]}&limit=1000"]
+        paths += [f"/v1/runs?as_of={times[0]}&limit=100", f"/v1/audit/trail/{run}"]
     found: dict[str, bytes] = {}
     for path in paths:
         reply = await http.get(path)
