@@ -36,6 +36,7 @@ async def test_a_bulk_read_gives_what_a_tail_gives(nc: Client, server: NatsServe
 async def test_an_empty_range_ends_at_once(nc: Client, server: NatsServer) -> None:
     nothing = [b async for b in read_stream(server.url, "FACTS", [subjects.facts_of("nobody")], 0)]
     assert nothing == []
+    assert [b async for b in read_stream(server.url, "FACTS", [subjects.FACTS_ALL], 7, 7)] == []
 
 
 async def test_a_missing_stream_is_said(nc: Client, server: NatsServer) -> None:

@@ -20,7 +20,6 @@ from trialbook.streams import NANO, filtered
 PULL_MESSAGES = 20_000
 ANY_SEQUENCE = (1 << 63) - 1
 DELIVERIES = ("HMSG", "MSG")
-_PULL = msgspec.json.encode({"batch": PULL_MESSAGES, "no_wait": True})
 
 
 async def read_stream(
@@ -32,6 +31,8 @@ async def read_stream(
 
     Raises ``Unavailable`` when the server goes away or a gap is seen; read again from the last sequence then.
     """
+    if up_to is not None and up_to <= after:
+        return
     wire = await Wire.open(url)
     try:
         async for batch in _read(wire, _Reading(wire, stream, up_to, headers), filters, after):
@@ -63,11 +64,14 @@ class _Reading:
         self._name = UUIDv7Source().new()
         self._inbox = f"_INBOX.{self._name}."
         self._delivered, self._wanted, self._created = 0, 0, False
+        self._last = 0
+        """Sequence of the newest message."""
         self._pulls, self._before = 0, 0
         """Pulls made, and what had been delivered when the newest was."""
 
     def create(self, filters: list[str], after: int) -> None:
         """Ask for the consumer; its answer comes like a delivery."""
+        self._last = after
         self._wire.subscribe(f"{self._inbox}*")
         config = {
             "name": self._name, **filtered(self._stream, filters), "deliver_policy": "by_start_sequence",
@@ -78,14 +82,16 @@ class _Reading:
         self._wire.publish(f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._name}", f"{self._inbox}created", body)
 
     def pull(self) -> None:
-        """Ask for more before the last pull is used up."""
-        if self.ended or not self._created or self._wanted > PULL_MESSAGES // 2:
+        """Ask for more before the last pull is used up, but never for what lies behind the end."""
+        size = min(PULL_MESSAGES, self._end - self._last - self._wanted)
+        if self.ended or not self._created or self._wanted > PULL_MESSAGES // 2 or size <= 0:
             return
         self._pulls += 1
         self._before = self._delivered
         reply = f"{self._inbox}{self._pulls}"
-        self._wire.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", reply, _PULL)
-        self._wanted += PULL_MESSAGES
+        body = msgspec.json.encode({"batch": size, "no_wait": True})
+        self._wire.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}", reply, body)
+        self._wanted += size
 
     def take(self, data: bytes) -> tuple[list[Message], int]:
         """The messages that are complete in ``data``, and how many of its bytes have been used.
@@ -122,6 +128,7 @@ class _Reading:
                 kept = data[start:body] if headers else b""
                 found.append(Message(sequence, words[1], data[body:stop], int(time_ns), kept))
         self._count(delivered)
+        self._last = sequence or self._last
         self.ended = self.ended or pending == none_left or sequence >= end
         return found, position
 

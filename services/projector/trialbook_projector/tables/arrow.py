@@ -17,6 +17,8 @@ from trialbook_projector.tables.signals import Chunk
 TEXT, INT, LONG, BOOL = pa.string(), pa.int32(), pa.int64(), pa.bool_()
 TIME = pa.timestamp("us")
 LABELS = pa.map_(pa.string(), pa.string())
+UNFIT = (pa.ArrowException, UnicodeError, OverflowError)
+"""What a value that no column can hold may raise."""
 _encode = msgspec.json.Encoder().encode
 
 

@@ -7,7 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from trialbook_projector.tables.message import Message
+from trialbook_projector.tables.part import Folded
+from trialbook_projector.tables.store import Positions
 from trialbook_projector.tables.writer import UNSTORABLE, Prepared, Writer
 
 TRANSACTION_ROWS = 122_880
@@ -34,10 +38,7 @@ class Bulk:
     def __exit__(self, error: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         try:
             if error is None:
-                try:
-                    self._settle()
-                except UNSTORABLE:
-                    self._again()
+                self.settle()
         finally:
             self._thread.shutdown(wait=True)
 
@@ -45,8 +46,8 @@ class Bulk:
         """Apply messages that follow those before; in one thread at a time."""
         try:
             prepared = self._writer.prepare(facts, signals, self._settle)
-        except UNSTORABLE:
-            self._again()
+        except UNSTORABLE as error:
+            self._again(error)
             self._apply(facts, signals)
             return
         self._writer.publish(prepared.applied)
@@ -54,8 +55,30 @@ class Bulk:
         if sum(p.rows for p in self._ready) >= self._transaction_rows:
             try:
                 self._start()
-            except UNSTORABLE:
-                self._again()
+            except UNSTORABLE as error:
+                self._again(error)
+
+    def put_folded(self, folded: Folded, rest: Sequence[Message]) -> None:
+        """Apply a part that follows those before: its rows, and then what is left of its facts, ``rest``.
+
+        What no table can hold raises ``UNSTORABLE``, here or later: the messages behind the rows are not at hand.
+        """
+        end = Positions(folded.up_to, self._writer.positions.signals)
+        self._ready.append(self._writer.folded(folded, end))
+        if rest:
+            prepared = self._writer.prepare(rest, (), self._settle)
+            applied = msgspec.structs.replace(prepared.applied, positions=end)
+            self._writer.publish(applied)
+            self._ready.append(msgspec.structs.replace(prepared, applied=applied).published())
+        if sum(p.rows for p in self._ready) >= self._transaction_rows:
+            self._start()
+
+    def settle(self) -> None:
+        """Have everything written. Raises as ``put_folded``."""
+        try:
+            self._settle()
+        except UNSTORABLE as error:
+            self._again(error)
 
     def _start(self) -> None:
         """Hand what is ready to the thread when it has done its work before."""
@@ -74,14 +97,16 @@ class Bulk:
         self._start()
         self._wait()
 
-    def _again(self) -> None:
-        """Apply what is not written from its messages."""
+    def _again(self, error: Exception) -> None:
+        """Apply what is not written from its messages. Raises ``error`` when these are not at hand."""
         try:
             self._wait()
         except UNSTORABLE:
             self._writing = None
         behind = [*self._written, *self._ready]
         self._written, self._ready = [], []
+        if not all(prepared.facts or prepared.signals for prepared in behind):
+            raise error
         self._writer.forget()
         for prepared in behind:
             self._apply(prepared.facts, prepared.signals)

@@ -33,6 +33,12 @@ def runs(cursor: Any, subjects: Sequence[str]) -> list[RunEntry]:
     return [run_entry(row) for row in rows if f"{row[1]}/run/{row[2]}" in wanted]
 
 
+def twice(cursor: Any) -> bool:
+    """Whether a run has two rows."""
+    sql = "SELECT 1 FROM book.runs GROUP BY workspace, id HAVING count(*) > 1 LIMIT 1"
+    return bool(cursor.execute(sql).fetchall())
+
+
 def run_entry(row: Sequence[Any]) -> RunEntry:
     """A row of ``RUN_COLUMNS``."""
     return RunEntry(row[0], row[1], row[2], row[3], decode_state(row[4]))

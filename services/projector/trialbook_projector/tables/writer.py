@@ -16,6 +16,7 @@ from trialbook_projector.tables.cache import Emitted, ItemEntry, LatestProgress,
 from trialbook_projector.tables.erasure import DataSubject
 from trialbook_projector.tables.facts import FactBatch, Open, as_it_is, run_key
 from trialbook_projector.tables.message import Message, Parked, parked
+from trialbook_projector.tables.part import Folded
 from trialbook_projector.tables.signals import SignalBatch
 from trialbook_projector.tables.store import Positions, Store
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 UNSTORABLE = (
     duckdb.DataError, duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException,
-    duckdb.ConstraintException, pa.ArrowException, UnicodeError, OverflowError,
+    duckdb.ConstraintException, *arrow.UNFIT,
 )  # fmt: skip
 """What a value that no table can hold may raise. Everything else (disk full, file broken) stops the projector."""
 
@@ -210,6 +211,13 @@ class Writer:
             fact_batch.parked + signal_batch.parked, erasure.in_batch(fact_batch.rows),
         )  # fmt: skip
         return Prepared(facts, signals, applied, [*_of_facts(fact_batch), *_of_signals(signal_batch), *_of(applied)])
+
+    def folded(self, part: Folded, end: Positions) -> Prepared:
+        """A part of the facts whose rows were made elsewhere; its runs are not remembered, only found."""
+        self.caches.runs.complete = False
+        self.positions = end
+        statements = [(_insert(name), rows) for name, rows in part.tables().items()]
+        return Prepared((), (), Applied(end, {}, {}, {}, {}, []), statements)
 
     def write(self, batches: Sequence[Prepared]) -> None:
         """Write batches that follow each other in one transaction. Raises ``UNSTORABLE`` with nothing written."""
