@@ -23,7 +23,7 @@ from trialbook.clock import Clock
 from trialbook.domain import datasubject as domain
 from trialbook.domain.run.commands import RequestCancel
 from trialbook.envelope import AggregateId, Metadata
-from trialbook.errors import Conflict, Invalid, Refusal, Unavailable
+from trialbook.errors import Conflict, Invalid, Refusal
 from trialbook.handle import Handler, Outcome
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.shred import shred
@@ -95,13 +95,14 @@ class DataSubjects:
 
     async def erase(self, aggregate: AggregateId, reason: str, meta: Metadata) -> Outcome[domain.DataSubjectState]:
         """Decide to erase. Raises ``NotFound``, or ``Conflict`` (code ``data_subject_active``) while runs go on."""
-        scope = await self._scope(aggregate, await self._log.last_sequence())
-        if scope.unfinished:
-            raise Conflict(
-                "data_subject_active",
-                f"{len(scope.unfinished)} runs of this data subject are not finished; cancel them first.",
-                runs=scope.unfinished,
-            )
+        if not (await self._handler.load(aggregate)).state.erased_at:
+            scope = await self._scope(aggregate, await self._log.last_sequence())
+            if scope.unfinished:
+                raise Conflict(
+                    "data_subject_active",
+                    f"{len(scope.unfinished)} runs of this data subject are not finished; cancel them first.",
+                    runs=scope.unfinished,
+                )
         self._known.pop((aggregate.workspace, aggregate.id), None)
         return await self._handler.handle(aggregate, domain.Erase(reason=reason), meta)
 
@@ -139,7 +140,7 @@ class DataSubjects:
 
         What was created between the question whether there are unfinished runs and the decision is found here: such
         runs are cancelled, and what they said until then is overwritten as well. ``going_on`` is called now and then,
-        so that nobody else begins with it. Raises ``Unavailable`` when runs do not end.
+        so that nobody else begins with it. Raises ``TimeoutError`` when runs do not end.
         """
         loaded = await self._handler.load(aggregate)
         if loaded.state.shredded_at:
@@ -159,7 +160,8 @@ class DataSubjects:
             before = None if await self._cancelled(aggregate, scope.unfinished, meta) else scope
             scope = await self._scope(aggregate, await self._log.last_sequence())
             if scope.unfinished and self._clock.monotonic() > deadline:
-                raise Unavailable("data_subject_active", f"runs of {aggregate.subject} do not end: {scope.unfinished}")
+                _log.warning("%s waits: these runs do not end: %s", aggregate.subject, scope.unfinished)
+                raise TimeoutError  # it is taken up again
         count = sum(len(ids) for ids in scope.aggregates.values())
         await self._handler.handle(aggregate, domain.Shred(aggregates=count, signals=signals, blobs=blobs), meta)
         _log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)
