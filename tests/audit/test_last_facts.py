@@ -7,17 +7,20 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
 
 from tests.faults.tampering import KEY, publish
 from trialbook.asking import NatsAsk
+from trialbook.audit.findings import Finding
 from trialbook.audit.verify import history
 from trialbook.log.checkpoints import read_notes
 from trialbook.log.connect import connect
 from trialbook.queries import Health
 from trialbook.testing.server import NatsServer
+from trialbook_projector.ledger import verifying
 from trialbook_projector.ledger.pace import IDLE_S, SOONER, Pace
 from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.settings import from_environment
@@ -129,3 +132,24 @@ async def test_a_projector_that_is_stopped_signs(filled: tuple[NatsServer, Clien
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+@pytest.mark.integration
+async def test_a_checkpoint_that_is_signed_during_a_verification_harms_nobody(
+    filled: tuple[NatsServer, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, nc = filled
+    kept = ledger(server, nc, tmp_path / "data", 100_000)
+    await kept.open(0)
+    facts = verifying._facts
+
+    async def slow(*given: Any) -> list[Finding]:
+        await kept.checkpoint()
+        return await facts(*given)
+
+    monkeypatch.setattr(verifying, "_facts", slow)
+    await kept.reach(50)
+    await kept._verify_once()
+    assert await signed(nc) == [50]
+    assert (kept.watch.info.state, kept.watch.info.findings) == ("verified", [])
+    await kept.close()

@@ -69,6 +69,7 @@ Progress = Callable[[int], None]
 async def verify(nc: Client, task: Task, progress: Progress) -> Outcome:
     """Verify everything. Raises ``Unavailable`` when NATS goes away; what else cannot be read is a finding."""
     known = await boundary(nc)
+    beside = _beside(task)  # before the stream of checkpoints is read: it may grow meanwhile, and the copy with it
     read = history(
         [noted.data async for noted in read_notes(nc)], [parse_public(text) for text in task.keys], task.origin
     )
@@ -83,7 +84,7 @@ async def verify(nc: Client, task: Task, progress: Progress) -> Outcome:
         run.findings.extend(await _left(nc, task, known, files, staying))
         verdict = await asyncio.to_thread(run.finish)
         levels = await asyncio.to_thread(_levels_follow, files, bytes(run.tree.blocks or b""))
-        copy = _copy(task, read.checkpoints, files) if levels else []
+        copy = _copy(beside, task.origin, read.checkpoints, files) if levels else []
         findings = [*copy, *verdict.findings]
         tiles = any(finding.kind == "tiles" for finding in findings)
         signed = within[-1].size if within else 0
@@ -202,17 +203,22 @@ async def _shorter(nc: Client, checkpoints: Sequence[Checkpoint]) -> list[Findin
     return [Finding(kind="lost", sequence=last + 1, until=until, detail=detail)]
 
 
-def _copy(task: Task, checkpoints: Sequence[Checkpoint], files: TileFiles) -> list[Finding]:
-    """Compare the copy of the last checkpoint beside the tiles: the stream of checkpoints may not be behind it."""
+def _beside(task: Task) -> Checkpoint | None:
+    """The copy of the last checkpoint beside the tiles, if it can be believed."""
     try:
         note = kept(Path(task.folder))
         if note is None:
-            return []
+            return None
         verified(note, [parse_public(text) for text in task.keys])
         said = parse_text(note.text)
     except InvalidNote:
-        return []  # torn, or of a key that is retired: it proves nothing, and is written again
-    if not isinstance(said, Checkpoint) or said.origin != task.origin:
+        return None  # torn, or of a key that is retired: it proves nothing, and is written again
+    return said if isinstance(said, Checkpoint) else None
+
+
+def _copy(said: Checkpoint | None, origin: str, checkpoints: Sequence[Checkpoint], files: TileFiles) -> list[Finding]:
+    """Compare the copy of the last checkpoint with the stream of checkpoints, which may not be behind it."""
+    if said is None or said.origin != origin:
         return []
     signed = checkpoints[-1].size if checkpoints else 0
     if said.size > signed:
