@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 
 from trialbook_deploy.child import Backoff, Child, ChildSpec, describe, guarded
@@ -70,11 +71,11 @@ class Supervisor:
         return running | self._programs
 
     def check_starting(self) -> None:
-        """Raise DeployError when a child fails again and again before the stack is ready."""
+        """Raise DeployError when a child fails again and again before the stack is ready, or once for its settings."""
         for name, (child, task) in self._children.items():
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise DeployError(f"{name} cannot be started: {error}") from error
-            if child.failures >= GIVE_UP_AFTER:
+            if child.failures >= GIVE_UP_AFTER or child.last_code == os.EX_CONFIG:
                 raise DeployError(failure_text(child))
 
     def unsettled(self) -> list[str]:
@@ -116,4 +117,5 @@ def failure_text(child: Child) -> str:
     """Why a child does not come up, with its last lines."""
     how = describe(child.last_code) if child.last_code is not None else "does not start"
     lines = "\n".join(f"  {line}" for line in child.recent)
-    return f"{child.spec.name} {how}, {child.failures} times in a row. Its last lines:\n{lines}"
+    times = f", {child.failures} times in a row" if child.failures > 1 else ""
+    return f"{child.spec.name} {how}{times}. Its last lines:\n{lines}"

@@ -119,6 +119,12 @@ async def test_a_start_that_keeps_failing_is_an_error_with_the_last_lines(room: 
         await room.starting()
 
 
+async def test_wrong_settings_end_a_start_at_once(room: Room) -> None:
+    room.supervisor.start(room.program("a", f"import sys; print('no such profile'); sys.exit({os.EX_CONFIG})"))
+    with pytest.raises(DeployError, match=r"a ended with exit code 78\. Its last lines:\n  no such profile"):
+        await room.starting()
+
+
 async def test_a_program_that_does_not_exist_is_an_error(room: Room) -> None:
     room.supervisor.start(ChildSpec(name="a", argv=("/nonexistent",), env={}))
     with pytest.raises(DeployError, match="a ended with exit code 1"):

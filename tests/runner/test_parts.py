@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -52,7 +53,7 @@ def test_a_runner_says_what_is_wrong_with_its_settings(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "trialbook_runner"], env=env, capture_output=True, text=True, timeout=20
     )
-    assert ended.returncode == 2
+    assert ended.returncode == os.EX_CONFIG
     assert ended.stderr == "trialbook runner: Pool 'default' has 'many' slots; give 1 to 4096.\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 
@@ -51,13 +52,13 @@ def server(settings: Settings) -> uvicorn.Server:
 
 
 def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
+    """Serve until SIGTERM; returns the exit code (78, ``EX_CONFIG``: wrong settings, to start again is useless)."""
     try:
         settings = from_environment()
         running = server(settings)
     except (ValueError, Refusal) as error:
         sys.stderr.write(f"trialbook gateway: {error}\n")
-        return 2
+        return os.EX_CONFIG
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     settle()
     running.run()

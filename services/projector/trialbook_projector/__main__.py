@@ -19,10 +19,14 @@ from trialbook_projector.settings import Settings, from_environment
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; returns the exit code: 1 for a refusal, 2 when a rebuild is not identical."""
+    """Run one command; returns the exit code: 1 for a refusal, 2 when a rebuild differs, 78 (``EX_CONFIG``) for settings."""
     without_pandas.install()
     try:
         settings = from_environment(os.environ)
+    except Refusal as refusal:
+        sys.stderr.write(f"{refusal.code}: {refusal.detail}\n")
+        return os.EX_CONFIG
+    try:
         logging.basicConfig(
             level=settings.log_level.upper(),
             format="%(asctime)s %(levelname)s %(name)s %(message)s",

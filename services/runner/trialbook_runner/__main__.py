@@ -18,12 +18,12 @@ from trialbook_runner.settings import settings_from
 
 
 def main() -> int:
-    """Run a runner; returns the exit code (2: wrong settings or no server)."""
+    """Run a runner; returns the exit code (78, ``EX_CONFIG``: wrong settings, no start will help; 2: no server)."""
     try:
         settings = settings_from(os.environ)
     except Refusal as refusal:
         sys.stderr.write(f"trialbook runner: {refusal.detail}\n")
-        return 2
+        return os.EX_CONFIG
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     if not logging.getLogger().isEnabledFor(logging.DEBUG):  # a line for every model call otherwise
         for wire in ("httpx", "httpx2"):
