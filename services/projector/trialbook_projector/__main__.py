@@ -19,7 +19,7 @@ from trialbook_projector.settings import Settings, from_environment
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; returns the exit code: 1 for a refusal, 2 when a rebuild differs, 78 (``EX_CONFIG``) for settings."""
+    """Run one command; returns the exit code: 1 refused, 2 a rebuild differs, 78 (``EX_CONFIG``) wrong settings."""
     without_pandas.install()
     try:
         settings = from_environment(os.environ)
