@@ -16,6 +16,7 @@ from trialbook.codec import encode, event_of
 from trialbook.domain.run import RunSpec
 from trialbook.domain.run import events as e
 from trialbook.envelope import AggregateId, Metadata
+from trialbook.errors import Unavailable
 from trialbook.ledger.storage import LocalStorage
 from trialbook.log.tail import Message
 from trialbook.vault.ring import KeyRing
@@ -118,3 +119,18 @@ async def test_helpers_build_the_same_file(
     assert found["plain"] == found["parts"]
     assert found["plain"][1] == Positions(facts, signals)
     assert found["plain"][0]["runs"].rows > 5
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("least", [10**9, 1])
+async def test_a_reading_that_ends_early_is_no_file(
+    stack: Stack, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    fill(ledger, random.Random(3), [])
+    facts, signals = await stack.publish(ledger)
+    monkeypatch.setattr(parts, "PART_FACTS", 9)
+    monkeypatch.setattr(build, "LEAST_FACTS", least)
+    url, to = stack.service.environment["TRIALBOOK_NATS_URL"], Positions(facts + 4, signals)
+    keys, storage = KeyRing(stack.nc, None), LocalStorage(tmp_path / "segments")
+    with pytest.raises(Unavailable, match=f"read up to {facts} instead of {facts + 4}"):
+        await build.build(stack.nc, url, tmp_path / "short.duckdb", Limits(memory_mb=256, threads=1), to, keys, storage)

@@ -12,6 +12,7 @@ import msgspec
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.errors import Unavailable
 from trialbook.ledger.reader import read_ledger
 from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.api import call, first_after
@@ -113,6 +114,9 @@ async def _apply(writer: Writer, to: Positions, work: _Work, *, in_parts: bool) 
             await plainly(facts, to.facts)
         if signals < to.signals:
             await _follow(work.signals(signals, to.signals), SIGNALS_PER_BATCH, lambda batch: bulk.put((), batch))
+    if (reached := writer.positions.facts) < to.facts:  # the stream has every fact: something ended the reading early
+        text = f"The facts were read up to {reached} instead of {to.facts}; ask for it again."
+        raise Unavailable("ledger_unavailable", text)
 
 
 def _check_runs(writer: Writer) -> None:
