@@ -24,8 +24,8 @@ from trialbook.turns import SHARED, Turns
 
 __all__ = ["Handler", "Loaded", "Outcome", "fresh"]
 
-MAX_TRIES = 24
-"""A run may append hundreds of facts a second, and who wants to stop it must get through."""
+MAX_TRIES = 240
+"""A run may append hundreds of facts a second, and who wants to stop it must get through; all of them take a second."""
 Read = Callable[..., Awaitable[list[Recorded]]]
 """``EventLog.read``, or what reads less: see ``log.decisive``."""
 NOTHING_PINNED: Mapping[AggregateId, int] = MappingProxyType({})

@@ -44,22 +44,24 @@ class NatsBlobStore:
     async def put(self, chunks: AsyncIterator[bytes], *, max_bytes: int | None = None) -> BlobInfo:
         """See ``BlobStore.put``."""
         key = UUIDv7Source().new()
+        writing: set[asyncio.Task[None]] = set()
         try:
-            info = await self._upload(key, chunks, max_bytes)
+            info = await self._upload(key, chunks, max_bytes, writing)
             if await self.stat(info.sha256) is None:
                 meta = _Meta(key, info.size, CHUNK_BYTES)
                 await self._publish(subjects.blob(info.sha256, "meta"), msgspec.json.encode(meta))
             else:
                 await self._remove(key)
         except BaseException:
-            await asyncio.shield(self._remove(key))
+            await asyncio.shield(self._undo(key, writing))
             raise
         return info
 
-    async def _upload(self, key: str, chunks: AsyncIterator[bytes], max_bytes: int | None) -> BlobInfo:
+    async def _upload(
+        self, key: str, chunks: AsyncIterator[bytes], max_bytes: int | None, writing: set[asyncio.Task[None]]
+    ) -> BlobInfo:
         digest, size, number = hashlib.sha256(), 0, 0
         buffer = bytearray()
-        writing: set[asyncio.Task[None]] = set()
         async for chunk in chunks:
             size += len(chunk)
             if max_bytes is not None and size > max_bytes:
@@ -92,6 +94,11 @@ class NatsBlobStore:
         answer = msgspec.json.decode(reply.data)
         if "error" in answer:
             raise Unavailable("blobs_unavailable", f"The blob store refused: {answer['error'].get('description')}.")
+
+    async def _undo(self, key: str, writing: set[asyncio.Task[None]]) -> None:
+        """Leave nothing of an upload that failed. A chunk that is on its way would come after the purge, and stay."""
+        await asyncio.gather(*writing, return_exceptions=True)
+        await self._remove(key)
 
     async def _remove(self, key: str) -> None:
         await call(self._nc, f"STREAM.PURGE.{BLOBS}", {"filter": subjects.blob(key, "*")})

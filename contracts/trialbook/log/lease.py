@@ -20,6 +20,7 @@ from trialbook.clock import Clock, SystemClock
 from trialbook.errors import Unavailable
 from trialbook.log.api import ApiError, call
 from trialbook.streams import PRESENCE
+from trialbook.tasks import ended
 from trialbook.times import parse_time, rfc3339
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,7 @@ class Lease:
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await ended(renewing)
             with contextlib.suppress(Lost, Unavailable):  # then it is somebody else's, or ends by itself
                 await self._put(0.0)
 

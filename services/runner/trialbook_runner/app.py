@@ -22,6 +22,7 @@ from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
+from trialbook.tasks import ended
 from trialbook.vault.keys import master_key
 from trialbook.vault.ring import KeyRing
 from trialbook_runner.announce import Announcer
@@ -174,9 +175,7 @@ class Runner:
         await self._announcer.beat()
 
     async def _stop_services(self) -> None:
-        for task in self._services:
-            task.cancel()
-        await asyncio.gather(*self._services, return_exceptions=True)
+        await ended(*self._services)
 
     async def close(self) -> None:
         """End all parts, the last one begun first."""

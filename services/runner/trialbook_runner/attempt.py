@@ -21,6 +21,7 @@ from trialbook.envelope import AggregateId
 from trialbook.errors import Refusal, TimedOut, Unavailable
 from trialbook.handle import Handler, Outcome
 from trialbook.ports import BlobStore
+from trialbook.tasks import ended
 from trialbook.times import parse_time
 from trialbook.workload import Workload
 from trialbook_runner.blobs import load_value, store_value
@@ -160,7 +161,8 @@ class Attempt:
         finally:
             for task in (watcher, work, ahead):
                 task.cancel()
-            await asyncio.gather(watcher, work, ahead, return_exceptions=True)
+            await asyncio.gather(work, return_exceptions=True)
+            await ended(watcher, ahead)
 
     async def _look_ahead(self, facts: AttemptFacts) -> None:
         """Who waits in the run's lane will be let in with its verdict, without being read then."""

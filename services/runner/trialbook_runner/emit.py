@@ -23,6 +23,7 @@ from trialbook.errors import Unavailable
 from trialbook.log.connect import close
 from trialbook.streams import SIGNALS
 from trialbook.subjects import SIGNAL_KINDS, SignalKind
+from trialbook.tasks import ended
 from trialbook.times import rfc3339
 from trialbook_runner.last import last_message
 
@@ -142,9 +143,7 @@ class SignalPublisher:
 
     async def close(self) -> None:
         """Stop; what is not acknowledged stays unpublished (await ``settled`` of the streams before)."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         if self._nc:
             await close(self._nc)
 

@@ -13,6 +13,7 @@ from trialbook.handle import Handler, Loaded
 from trialbook.log.tail import Tail
 from trialbook.ports import EventLog
 from trialbook.streams import FACTS
+from trialbook.tasks import ended
 
 VERDICTS = ("completed", "failed", "cancelled")
 IDLE_S = 5.0
@@ -50,9 +51,7 @@ class Endings:
 
     async def close(self) -> None:
         """Stop following."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
+        await ended(self._follower)
 
     async def _started(self) -> None:
         """Until verdicts are followed; an error of the follower is raised here."""

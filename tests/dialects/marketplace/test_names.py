@@ -71,7 +71,8 @@ async def test_a_body_that_is_too_long_is_413_also_when_its_length_is_not_told(m
             yield b" " * 100_000
 
     reply = await market.http.post(URL, content=pieces(), headers={"Content-Type": "application/json"})
-    assert (reply.status_code, reply.json()["detail"]) == (413, "At most 4194304 bytes are accepted here.")
+    told = "At most 4194304 bytes are accepted here; send less at once."
+    assert (reply.status_code, reply.json()["detail"]) == (413, told)
 
 
 async def test_override_cancels_what_runs(market: Market, name: str) -> None:

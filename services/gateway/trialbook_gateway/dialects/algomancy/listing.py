@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from trialbook.errors import TooLarge
 from trialbook.queries import PAGE_LIMIT, RunList
 from trialbook_gateway.dialects.algomancy.shape import SCENARIO, Run
 from trialbook_gateway.reading import seen_in
@@ -74,21 +73,14 @@ async def page(
 ) -> tuple[list[Run], str | None]:
     """Scenarios in creation order, and where to go on."""
     labels = {name: value for name, value in (("algorithm", algorithm), ("sweep", sweep)) if value}
-    while True:
-        query = RunList(
-            workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc",
-            cursor=cursor, limit=limit, labels=labels,
-            at_least=seen_in(services, caller, 0),
-        )  # fmt: skip
-        try:
-            answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
-        except TooLarge:  # of the reply: results of many kilobytes each
-            if limit == 1:
-                raise
-            limit = max(1, limit // 4)
-            continue
-        found = _decode(answer.result or b"{}")
-        return [run for run in found.items if run.known], found.next_cursor
+    query = RunList(
+        workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc",
+        cursor=cursor, limit=limit, labels=labels,
+        at_least=seen_in(services, caller, 0),
+    )  # fmt: skip
+    answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
+    found = _decode(answer.result or b"{}")
+    return [run for run in found.items if run.known], found.next_cursor
 
 
 async def everything(services: Services, caller: Caller) -> AsyncIterator[list[Run]]:

@@ -15,6 +15,7 @@ from trialbook.domain.run import events as e
 from trialbook.domain.run.state import TERMINAL, Status
 from trialbook.errors import Refusal
 from trialbook.queries import EventList
+from trialbook.tasks import ended
 from trialbook_gateway.dialects.algomancy import shape
 from trialbook_gateway.dialects.algomancy.ids import shown
 from trialbook_gateway.dialects.algomancy.scenarios import Scenarios
@@ -196,10 +197,7 @@ class SessionFollower:
 
     async def close(self) -> None:
         """Stop following."""
-        tasks = [task for task in (self._pump, self._progress) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._pump, self._progress)
 
     async def _pump_facts(self, idle_s: float) -> None:
         try:
