@@ -181,7 +181,7 @@ async def test_an_interrupted_import_goes_on(
 ) -> None:
     target = LocalStorage(tmp_path / "export")
     manifest = await exporter(filled, server.url, target).run()
-    monkeypatch.setattr("trialbook.ledger.appending.AT_ONCE", 50)
+    monkeypatch.setattr("trialbook.ledger.appending.AT_ONCE", 20)
     publish, left = Appender._publish, 0
 
     async def dying(self: Appender, portion: Any, position: int) -> None:
@@ -200,7 +200,7 @@ async def test_an_interrupted_import_goes_on(
                 break
             except KeyboardInterrupt:
                 continue
-        assert times > 2
+        assert times > 1, "it was interrupted again and again"
         assert await streams(url) == await streams(server.url)
 
 
