@@ -14,7 +14,7 @@ from benchmarks.load import connect
 from trialbook_deploy.stack import Stack
 
 ROOT = Path(__file__).parents[1]
-CAUGHT_UP_S = 300.0
+CAUGHT_UP_S = 900.0
 ENTRY_POINTS = """\
 [trialbook.workloads]
 bench-inline = benchmarks.workloads:nothing_inline
