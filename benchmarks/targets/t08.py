@@ -28,7 +28,8 @@ TARGET = Target(
     goals=(Goal("cpu", 2), Goal("ready", 3)),
 )  # fmt: skip
 MEGA = 1_000_000
-SETTLE_S = 4.0
+SETTLE_S = 8.0
+"""By then a runner has ended the processes that it forked ahead."""
 LIBRARIES = {
     "gateway": "fastapi, uvicorn, uvloop, httptools, nats, msgspec, faststream.nats",
     "runner": "nats, msgspec",
