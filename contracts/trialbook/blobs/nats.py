@@ -12,21 +12,19 @@ import hashlib
 from collections.abc import AsyncIterator
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.blobs import pieces
 from trialbook.blobs.memory import missing
 from trialbook.errors import TooLarge, Unavailable
 from trialbook.ids import UUIDv7Source
-from trialbook.log.api import call
 from trialbook.log.shred import shred
 from trialbook.ports import BlobInfo
 from trialbook.streams import BLOBS
 
 CHUNK_BYTES = 256 * 1024
 IN_FLIGHT = 8
-TIMEOUT_S = 10.0
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -49,9 +47,9 @@ class NatsBlobStore:
             info = await self._upload(key, chunks, max_bytes, writing)
             if await self.stat(info.sha256) is None:
                 meta = _Meta(key, info.size, CHUNK_BYTES)
-                await self._publish(subjects.blob(info.sha256, "meta"), msgspec.json.encode(meta))
+                await self._publish(info.sha256, "meta", msgspec.json.encode(meta))
             else:
-                await self._remove(key)
+                await pieces.remove(self._nc, key)
         except BaseException:
             await asyncio.shield(self._undo(key, writing))
             raise
@@ -69,39 +67,30 @@ class NatsBlobStore:
             digest.update(chunk)
             buffer += chunk
             while len(buffer) >= CHUNK_BYTES:
-                await self._schedule(writing, subjects.blob(key, str(number)), bytes(buffer[:CHUNK_BYTES]))
+                await self._schedule(writing, key, number, bytes(buffer[:CHUNK_BYTES]))
                 del buffer[:CHUNK_BYTES]
                 number += 1
         if buffer:
-            await self._schedule(writing, subjects.blob(key, str(number)), bytes(buffer))
+            await self._schedule(writing, key, number, bytes(buffer))
         await asyncio.gather(*writing)
         return BlobInfo(sha256=digest.hexdigest(), size=size)
 
-    async def _schedule(self, writing: set[asyncio.Task[None]], subject: str, payload: bytes) -> None:
+    async def _schedule(self, writing: set[asyncio.Task[None]], key: str, number: int, payload: bytes) -> None:
         """Publish in the background, at most ``IN_FLIGHT`` chunks at a time."""
         if len(writing) >= IN_FLIGHT:
             done, _ = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 writing.discard(task)
                 task.result()
-        writing.add(asyncio.create_task(self._publish(subject, payload)))
+        writing.add(asyncio.create_task(self._publish(key, str(number), payload)))
 
-    async def _publish(self, subject: str, payload: bytes) -> None:
-        try:
-            reply = await self._nc.request(subject, payload, timeout=TIMEOUT_S, headers={"Nats-Msg-Id": subject})
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise Unavailable("blobs_unavailable", "The blob store does not answer; try again.") from error
-        answer = msgspec.json.decode(reply.data)
-        if "error" in answer:
-            raise Unavailable("blobs_unavailable", f"The blob store refused: {answer['error'].get('description')}.")
+    async def _publish(self, key: str, name: str, payload: bytes) -> None:
+        await pieces.store(self._nc, key, name, payload, {"Nats-Msg-Id": subjects.blob(key, name)})
 
     async def _undo(self, key: str, writing: set[asyncio.Task[None]]) -> None:
         """Leave nothing of an upload that failed. A chunk that is on its way would come after the purge, and stay."""
         await asyncio.gather(*writing, return_exceptions=True)
-        await self._remove(key)
-
-    async def _remove(self, key: str) -> None:
-        await call(self._nc, f"STREAM.PURGE.{BLOBS}", {"filter": subjects.blob(key, "*")})
+        await pieces.remove(self._nc, key)
 
     async def shred(self, sha256: str) -> bool:
         """Overwrite and delete stored bytes; whether there were any. Raises ``Unavailable``; it can be repeated."""
@@ -134,18 +123,11 @@ class NatsBlobStore:
         return None if meta is None else BlobInfo(sha256=sha256, size=meta.size)
 
     async def _meta(self, sha256: str) -> _Meta | None:
-        found = await self._direct(subjects.blob(sha256, "meta"))
+        found = await pieces.fetch(self._nc, sha256, "meta")
         return None if found is None else msgspec.json.decode(found, type=_Meta)
 
     async def _chunk(self, sha256: str, key: str, number: int) -> bytes:
-        chunk = await self._direct(subjects.blob(key, str(number)))
+        chunk = await pieces.fetch(self._nc, key, str(number))
         if chunk is None:
             raise Unavailable("blob_damaged", f"A part of the bytes under sha256 {sha256} is missing in the store.")
         return chunk
-
-    async def _direct(self, subject: str) -> bytes | None:
-        try:
-            reply = await self._nc.request(f"$JS.API.DIRECT.GET.{BLOBS}.{subject}", b"", timeout=TIMEOUT_S)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise Unavailable("blobs_unavailable", "The blob store does not answer; try again.") from error
-        return None if (reply.headers or {}).get("Status") == "404" else reply.data
