@@ -6,19 +6,14 @@ writes over it first.
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-import msgspec
-import nats.errors
 from nats.aio.client import Client
 
 from trialbook.errors import Unavailable
 from trialbook.log.api import ApiError, call
+from trialbook.log.read import request_messages
 
 BATCH = 32
 """A chunk of a blob has 256 KiB, and what is listed is sent."""
-TIMEOUT_S = 5.0
 NOT_FOUND = frozenset({10037, 10043, 10057})
 """The message is gone already."""
 
@@ -48,26 +43,5 @@ async def _delete(nc: Client, stream: str, sequence: int) -> None:
 
 async def _sequences(nc: Client, stream: str, filter_: str, start: int) -> list[int]:
     """Where the next messages are, at most ``BATCH``."""
-    inbox = nc.new_inbox()
-    subscription = await nc.subscribe(inbox, max_msgs=BATCH + 1)
-    try:
-        request = {"seq": start, "batch": BATCH, "next_by_subj": filter_}
-        await nc.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), reply=inbox)
-        return await asyncio.wait_for(_collect(subscription), TIMEOUT_S)
-    except (TimeoutError, nats.errors.Error, OSError) as error:
-        raise Unavailable("ledger_unavailable", f"{stream} does not answer; try again.") from error
-    finally:
-        await subscription.unsubscribe()
-
-
-async def _collect(subscription: Any) -> list[int]:
-    found: list[int] = []
-    while True:
-        message = await subscription.next_msg(timeout=TIMEOUT_S)
-        headers = message.headers or {}
-        status = headers.get("Status")
-        if status in ("204", "404"):
-            return found
-        if status is not None:
-            raise Unavailable("ledger_unavailable", f"The stream answered {status} {headers.get('Description', '')}.")
-        found.append(int(headers["Nats-Sequence"]))
+    messages, _ = await request_messages(nc, {"seq": start, "batch": BATCH, "next_by_subj": filter_}, stream)
+    return [int((message.headers or {})["Nats-Sequence"]) for message in messages]
