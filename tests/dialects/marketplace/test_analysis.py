@@ -71,10 +71,11 @@ async def test_the_distance_is_bounded(market: Market, name: str, distance: Any)
 
 async def test_analytics_while_it_runs(market: Market, name: str) -> None:
     await market.launch(name, "mexican_100_300")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await market.get(f"{name}/analytics", fuzzy_match_distance=2))["total_messages_sent"]:
-            await asyncio.sleep(0.02)
-    assert found["total_customers"] == 100
+            await asyncio.sleep(0)
+    # Whoever sends has been registered before: rows that come while they are read leave no hole.
+    assert (found["total_customers"], found["total_businesses"]) == (100, 300)
     await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
 
 

@@ -37,16 +37,18 @@ class Histories:
             return await asyncio.to_thread(work, history)
 
     async def _projected(self, caller: Caller, experiment: Experiment) -> History:
-        agents = [row async for row in self._rows(caller, experiment, "agent")]
+        # Rows come while this reads. Logs speak of actions, actions of agents: read in this order, whatever one of
+        # them names is there, as it would not be if agents were read before the actions that came in between.
+        logs = [row async for row in self._logs(caller, experiment)]
         actions = [row async for row in self._rows(caller, experiment, "action")]
-        return History(agents, actions, [row async for row in self._logs(caller, experiment)])
+        return History([row async for row in self._rows(caller, experiment, "agent")], actions, logs)
 
     async def _rows(self, caller: Caller, experiment: Experiment, kind: str) -> AsyncIterator[Row]:
         after = 0
         while True:
             query = RunRows(
-                id=experiment.id, kind=kind, after_index=after, limit=PAGE_LIMIT, at_least=experiment.sequence,
-                at_least_signals=experiment.signals,
+                id=experiment.id, kind=kind, attempt=experiment.attempt, after_index=after, limit=PAGE_LIMIT,
+                at_least=experiment.sequence, at_least_signals=experiment.signals,
             )  # fmt: skip
             page = _page(await self._ask(caller, query))
             for row in page.items:
