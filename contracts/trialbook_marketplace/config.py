@@ -9,7 +9,7 @@ from msgspec import Struct
 from trialbook.errors import Invalid
 from trialbook_marketplace import rnr
 from trialbook_marketplace.agents.limits import NeverHang
-from trialbook_marketplace.search import ALGORITHMS, UNAVAILABLE
+from trialbook_marketplace.search import ALGORITHMS
 
 DEFAULT_SEARCH_ALGORITHM = "simple"
 DEFAULT_SEARCH_BANDWIDTH = 10
@@ -70,7 +70,7 @@ def check_config(config: ExperimentConfig) -> None:
             f"Unknown search_algorithm '{config.search_algorithm}'. Choose one of: {known}.",
         )
     if config.search_algorithm == "rnr" and not rnr.available():
-        raise Invalid("search_algorithm_unavailable", UNAVAILABLE)
+        raise Invalid("search_algorithm_unavailable", rnr.UNAVAILABLE)
     if config.search_bandwidth < 1:
         raise Invalid("invalid_search_bandwidth", "search_bandwidth must be at least 1")
     if config.customer_max_steps is not None and config.customer_max_steps < 1:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from trialbook.clock import Clock
 from trialbook.ids import IdSource
+from trialbook_marketplace import rnr
 from trialbook_marketplace.agents.business import BusinessAgent
 from trialbook_marketplace.agents.customer import CustomerAgent
 from trialbook_marketplace.agents.limits import Control, RunCancelled
@@ -55,15 +56,19 @@ async def run_experiment(
     ids: IdSource,
     control: Control,
     policies: Policies | None = None,
+    search_models: rnr.Models | None = None,
 ) -> Outcome:
     """Execute a run on ``dataset``; every row goes to ``sink`` as it is committed.
 
-    ``policies`` default to the rule-based ones of the configuration. Raises ``Invalid`` for an impossible
+    ``policies`` default to the rule-based ones of the configuration; ``search_models`` are those of the search ``rnr``,
+    which without them loads the documented ones. Raises ``Invalid`` for an impossible
     configuration before anything is recorded, ``SinkFailed`` when a row could not be recorded, and the ``RunStopped``
     of a policy. Cancelling the task ends all agents at once.
     """
     check_config(config)
-    return await _Run(config, dataset, sink, clock, ids, control, policies).execute()
+    if search_models is None and config.search_algorithm == "rnr":
+        search_models = await asyncio.to_thread(rnr.load, rnr.ModelNames())
+    return await _Run(config, dataset, sink, clock, ids, control, policies, search_models).execute()
 
 
 class _Run:
@@ -78,6 +83,7 @@ class _Run:
         ids: IdSource,
         control: Control,
         policies: Policies | None,
+        search_models: rnr.Models | None,
     ) -> None:
         self.config = config
         self.dataset = dataset
@@ -86,7 +92,7 @@ class _Run:
         self.policies = policies or rule_based(config, dataset)
         customers, businesses = ([party.id for party in side] for side in (dataset.customers, dataset.businesses))
         self.wakeups = Wakeups(customers, businesses, lockstep=self.policies.lockstep)
-        self.market = Market(sink, clock, ids, self.wakeups.delivered)
+        self.market = Market(sink, clock, ids, self.wakeups.delivered, search_models)
         if isinstance(self.policies, KeepsCallLog):
             self.policies.attach(self.market.log)
         self.finished = 0

@@ -1,20 +1,23 @@
-"""Retrieve and rank: the optional search by meaning (facts, section 7). Its models are loaded at the first search."""
+"""Retrieve and rank: the optional search by meaning (facts, section 7)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from operator import mul
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from msgspec import Struct
+
+from trialbook.errors import Invalid
 from trialbook_marketplace.models import Business
 from trialbook_marketplace.shingles import document
 
 PACKAGE = "sentence_transformers"
-INSTALL = "pip install 'trialbook[rnr]'"
-BI_ENCODER, CROSS_ENCODER = "multi-qa-MiniLM-L6-cos-v1", "cross-encoder/ms-marco-MiniLM-L6-v2"
+UNAVAILABLE = "search_algorithm 'rnr' needs optional packages that are not installed: pip install 'trialbook[rnr]'"
+ENCODER_VARIABLE, RERANKER_VARIABLE = "TRIALBOOK_RNR_ENCODER", "TRIALBOOK_RNR_RERANKER"
 RETRIEVED = 32
 
 
@@ -32,6 +35,20 @@ class Reranker(Protocol):
     def predict(self, pairs: list[tuple[str, str]], /, *, show_progress_bar: bool | None = None) -> Any:
         """One float per pair."""
         ...
+
+
+class ModelNames(Struct, frozen=True):
+    """Which models: each the name of a published one or a local folder."""
+
+    encoder: str = "multi-qa-MiniLM-L6-cos-v1"
+    reranker: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
+
+
+class Models(NamedTuple):
+    """Both models, loaded."""
+
+    encoder: Encoder
+    reranker: Reranker
 
 
 def available() -> bool:
@@ -61,10 +78,31 @@ class RetrieveAndRank:
         return [self._businesses[place] for place, _ in ranked]
 
 
-def load(businesses: Sequence[Business]) -> RetrieveAndRank:
-    """With the documented models, which are fetched when they are first used. Raises ``ImportError``."""
+def model_names(env: Mapping[str, str]) -> ModelNames:
+    """What the variables say; the documented models where they are unset or empty."""
+    usual = ModelNames()
+    return ModelNames(env.get(ENCODER_VARIABLE) or usual.encoder, env.get(RERANKER_VARIABLE) or usual.reranker)
+
+
+def load(names: ModelNames) -> Models:
+    """Both models; takes seconds, and longer where they are fetched. Raises ``Invalid`` with what to do."""
     package = import_module(PACKAGE)
-    return RetrieveAndRank(businesses, package.SentenceTransformer(BI_ENCODER), package.CrossEncoder(CROSS_ENCODER))
+    return Models(
+        _loaded(package.SentenceTransformer, names.encoder, ENCODER_VARIABLE),
+        _loaded(package.CrossEncoder, names.reranker, RERANKER_VARIABLE),
+    )
+
+
+def _loaded(kind: Any, name: str, variable: str) -> Any:
+    try:
+        return kind(name)
+    except Exception as error:  # the package raises whatever its parts do: of files, of the network, of formats
+        why = " ".join(str(error).split())
+        raise Invalid(
+            "search_model_unavailable",
+            f"The model '{name}' of search_algorithm 'rnr' cannot be loaded: {why} Put it where the runners find it, "
+            f"or name a local folder in {variable}.",
+        ) from error
 
 
 def _unit(rows: Any) -> list[list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from trialbook_marketplace.protocol.actions import Search, SearchConstraints
 from trialbook_marketplace.shingles import document, score, shingles
 
 ALGORITHMS = ("simple", "rnr", "filtered", "lexical", "optimal")
-UNAVAILABLE = f"search_algorithm 'rnr' needs optional packages that are not installed: {rnr.INSTALL}"
 _CACHED_QUERIES = 1_024
 
 
@@ -34,9 +34,10 @@ class SearchPage(Struct, frozen=True):
 class SearchIndex:
     """Answers searches over a fixed list of businesses in registration order."""
 
-    def __init__(self, businesses: Sequence[Business], meaning: rnr.RetrieveAndRank | None = None) -> None:
-        """``meaning`` answers ``rnr`` searches; loaded when first needed."""
-        self._meaning = meaning
+    def __init__(self, businesses: Sequence[Business], models: rnr.Models | None = None) -> None:
+        """``models`` answer ``rnr`` searches; without them these are refused."""
+        self._models = models
+        self._meaning: rnr.RetrieveAndRank | None = None
         # Sorted once: every algorithm starts from the stable order by rating, descending.
         self._ranked = sorted(businesses, key=lambda business: -business.rating)
         self._shingles: list[frozenset[str]] | None = None
@@ -45,6 +46,13 @@ class SearchIndex:
             for item in business.menu_features:
                 self._carriers.setdefault(item, set()).add(place)
         self._lexical: OrderedDict[str, list[Business]] = OrderedDict()
+        self._meant: OrderedDict[str, list[Business]] = OrderedDict()
+
+    async def prepare(self, request: Search) -> None:
+        """Compute in a thread what would hold the event loop when ``request`` is searched for; one at a time."""
+        query = request.query
+        if request.search_algorithm == "rnr" and self._models and query and query not in self._meant:
+            _keep(self._meant, query, await asyncio.to_thread(self._rank, query, self._models))
 
     def search(self, request: Search, customer: Customer | None) -> SearchPage:
         """One page for ``request``; ``customer`` is the caller if it is one. Raises ``SearchError``."""
@@ -88,18 +96,20 @@ class SearchIndex:
             asked = shingles(query)
             scores = [score(asked, found) for found in self._shingles]
             order = sorted(range(len(scores)), key=lambda place: -scores[place])
-            known = self._lexical[query] = [self._ranked[place] for place in order]
-            if len(self._lexical) > _CACHED_QUERIES:
-                self._lexical.popitem(last=False)
+            known = _keep(self._lexical, query, [self._ranked[place] for place in order])
         return known
 
     def _by_meaning(self, query: str) -> Sequence[Business]:
         if not query:
             return self._ranked
+        if self._models is None:
+            raise SearchError("search_algorithm 'rnr' needs an experiment that was ordered with it")
+        known = self._meant.get(query)
+        return _keep(self._meant, query, self._rank(query, self._models)) if known is None else known
+
+    def _rank(self, query: str, models: rnr.Models) -> list[Business]:
         if self._meaning is None:
-            if not rnr.available():
-                raise SearchError(UNAVAILABLE)
-            self._meaning = rnr.load(self._ranked)
+            self._meaning = rnr.RetrieveAndRank(self._ranked, models.encoder, models.reranker)
         return self._meaning.search(query)
 
     def _carrying(self, items: dict[str, Any]) -> list[Business]:
@@ -107,6 +117,14 @@ class SearchIndex:
             return list(self._ranked)
         places = set.intersection(*(self._carriers.get(item, set()) for item in items))
         return [self._ranked[place] for place in sorted(places)]
+
+
+def _keep(answers: OrderedDict[str, list[Business]], query: str, found: list[Business]) -> list[Business]:
+    """Remember an answer, and forget the oldest beyond the bound."""
+    answers[query] = found
+    if len(answers) > _CACHED_QUERIES:
+        answers.popitem(last=False)
+    return found
 
 
 def _holds(constraints: SearchConstraints, business: Business) -> bool:

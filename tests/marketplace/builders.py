@@ -15,6 +15,7 @@ from trialbook_marketplace.models import Business, Customer, Dataset
 from trialbook_marketplace.protocol.actions import SendMessage
 from trialbook_marketplace.protocol.market import Market
 from trialbook_marketplace.protocol.messages import Message, OrderItem, OrderProposal, Payment
+from trialbook_marketplace.rnr import Models
 from trialbook_marketplace.rows import History
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +63,12 @@ def payment(ident: str = "p1") -> Payment:
 
 
 def run(
-    dataset: Dataset, *, control: Any = None, policies: Policies | None = None, **config: Any
+    dataset: Dataset,
+    *,
+    control: Any = None,
+    policies: Policies | None = None,
+    search_models: Models | None = None,
+    **config: Any,
 ) -> tuple[Outcome, History]:
     history = History()
     work = run_experiment(
@@ -73,6 +79,7 @@ def run(
         CountingIds(),
         control or Unattended(),
         policies,
+        search_models,
     )
     return asyncio.run(work), history
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from tests.marketplace.builders import business
+from tests.marketplace.builders import business, run
+from trialbook.errors import Invalid
 from trialbook_marketplace import rnr
+from trialbook_marketplace.datasets import bundled_root, load_dataset
 from trialbook_marketplace.protocol.actions import Search
-from trialbook_marketplace.rnr import RETRIEVED, RetrieveAndRank
+from trialbook_marketplace.rnr import RETRIEVED, Models, RetrieveAndRank
 from trialbook_marketplace.search import SearchIndex
 
 
@@ -41,10 +46,11 @@ def test_the_nearest_are_retrieved_and_ranked_anew() -> None:
     places = [business(f"b{n}", {"zzz" * (n + 1): 1.0}) for n in range(RETRIEVED)]
     others = [business(f"o{n}", {"aeiou" * 40: 1.0}) for n in range(5)]
     encoder = Letters()
-    index = SearchIndex([*others, *places], RetrieveAndRank([*others, *places], encoder, Shortest()))
+    index = SearchIndex([*others, *places], Models(encoder, Shortest()))
     page = index.search(Search("zzz", "rnr", limit=3), None)
     assert [hit.id for hit in page.hits] == ["b0", "b1", "b2"]
     assert (page.total, page.pages) == (RETRIEVED, 11)
+    index.search(Search("zzz", "rnr", limit=3, page=2), None)
     index.search(Search("zz", "rnr", limit=3), None)
     assert encoder.encoded == RETRIEVED + 5 + 2
 
@@ -77,19 +83,63 @@ class Pairs:
         return array("f", (float(len(document)) for _, document in sentences))
 
 
-def test_the_packages_models_are_loaded_by_their_documented_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Sentences | Pairs] = []
+def installed(monkeypatch: pytest.MonkeyPatch, **members: Any) -> None:
+    """As if the optional package were installed, with these members."""
+    package = ModuleType(rnr.PACKAGE)
+    package.__spec__ = ModuleSpec(rnr.PACKAGE, None)
+    package.__dict__.update(members)
+    monkeypatch.setitem(sys.modules, rnr.PACKAGE, package)
 
-    def making(kind: type[Sentences | Pairs]) -> Callable[[str], Sentences | Pairs]:
-        def make(name: str) -> Sentences | Pairs:
-            made.append(kind(name))
-            return made[-1]
 
-        return make
+def test_the_packages_models_are_loaded_by_name_or_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, SentenceTransformer=Sentences, CrossEncoder=Pairs)
+    encoder, reranker = rnr.load(rnr.model_names({"TRIALBOOK_RNR_ENCODER": ""}))
+    assert (cast(Sentences, encoder).name, cast(Pairs, reranker).name) == (
+        "multi-qa-MiniLM-L6-cos-v1", "cross-encoder/ms-marco-MiniLM-L6-v2",
+    )  # fmt: skip
+    names = rnr.model_names({"TRIALBOOK_RNR_ENCODER": "/srv/e", "TRIALBOOK_RNR_RERANKER": "/srv/r"})
+    encoder, reranker = rnr.load(names)
+    assert (cast(Sentences, encoder).name, cast(Pairs, reranker).name) == ("/srv/e", "/srv/r")
+    found = RetrieveAndRank([business("b1", {"a": 1.0}), business("b2", {"a longer name": 1.0})], encoder, reranker)
+    assert [one.id for one in found.search("a")] == ["b2", "b1"]
 
-    package = ModuleType("sentence_transformers")
-    package.__dict__.update(SentenceTransformer=making(Sentences), CrossEncoder=making(Pairs))
-    monkeypatch.setitem(sys.modules, "sentence_transformers", package)
-    found = rnr.load([business("b1", {"a": 1.0}), business("b2", {"a longer name": 1.0})]).search("a")
-    assert [model.name for model in made] == ["multi-qa-MiniLM-L6-cos-v1", "cross-encoder/ms-marco-MiniLM-L6-v2"]
-    assert [one.id for one in found] == ["b2", "b1"]
+
+def test_a_model_that_cannot_be_loaded_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Pairs:
+        raise OSError("No such\n  file.")
+
+    installed(monkeypatch, SentenceTransformer=Sentences, CrossEncoder=missing)
+    with pytest.raises(Invalid) as caught:
+        rnr.load(rnr.ModelNames(reranker="/srv/r"))
+    assert caught.value.code == "search_model_unavailable"
+    assert caught.value.detail.startswith(
+        "The model '/srv/r' of search_algorithm 'rnr' cannot be loaded: No such file."
+    )
+    assert "TRIALBOOK_RNR_RERANKER" in caught.value.detail
+
+
+class Lagging(Shortest):
+    """Takes its time, each call another."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def predict(self, pairs: Sequence[tuple[str, str]], /, *, show_progress_bar: bool | None = None) -> Any:
+        self.threads.append(threading.get_ident())
+        time.sleep(0.004 * (len(self.threads) % 3))
+        return super().predict(pairs, show_progress_bar=show_progress_bar)
+
+
+def test_searches_leave_the_event_loop_free_and_the_order_of_rows_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    dataset = load_dataset(bundled_root() / "mexican_10_30")
+    encoder, lagging = Letters(), Lagging()
+    slow, quick = (
+        run(dataset, search_models=models, search_algorithm="rnr", search_bandwidth=4)
+        for models in (Models(encoder, lagging), Models(Letters(), Shortest()))
+    )
+    assert slow[0].status == "completed"
+    assert (slow[1].agents, slow[1].actions, slow[1].logs) == (quick[1].agents, quick[1].actions, quick[1].logs)
+    assert threading.get_ident() not in lagging.threads
+    assert len(lagging.threads) == len({customer.request for customer in dataset.customers})
+    assert encoder.encoded == len(dataset.businesses) + len(lagging.threads)

@@ -90,7 +90,7 @@ def test_optimal_uses_the_customer_and_ignores_amenities_and_query() -> None:
     ("request_", "caller", "reason"),
     [
         (Search("", "optimal"), None, "needs a customer"),
-        (Search("taco", "rnr"), customer(), "pip install"),
+        (Search("taco", "rnr"), customer(), "an experiment that was ordered with it"),
         (Search("", "nonsense"), customer(), "Unknown search_algorithm 'nonsense'"),
         (Search("", "simple", page=0), customer(), "page must be at least 1"),
         (Search("", "simple", page=-3), customer(), "page must be at least 1"),

@@ -63,6 +63,12 @@ def test_what_programs_get() -> None:
 
 
 def test_what_workloads_lose() -> None:
-    env = {"TRIALBOOK_NATS_URL": "u", "NATS_URL": "u", "OPENAI_API_KEY": "k", "TRIALBOOK_COMMAND_ENV": "X"}
+    kept = {
+        "OPENAI_API_KEY": "k",
+        "TRIALBOOK_COMMAND_ENV": "X",
+        "TRIALBOOK_RNR_ENCODER": "e",
+        "TRIALBOOK_RNR_RERANKER": "r",
+    }
+    env = {"TRIALBOOK_NATS_URL": "u", "NATS_URL": "u", **kept}
     forget_the_runners(env)
-    assert env == {"OPENAI_API_KEY": "k", "TRIALBOOK_COMMAND_ENV": "X"}
+    assert env == kept

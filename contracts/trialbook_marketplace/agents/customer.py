@@ -64,8 +64,9 @@ class CustomerAgent:
         self.view.step += 1
         try:
             action = await self._policy.decide(self.view)
-            self._log_action(action)
-            self._execute(action)
+            async with self._session.turn:
+                self._log_action(action)
+                await self._execute(action)
             self._failures = 0
         except (SinkFailed, RunStopped):
             raise
@@ -94,11 +95,11 @@ class CustomerAgent:
         step = f"[Step {self.view.step}/{limit}]"
         self._session.log("info", f"{step} Action: {action.action_type}. Reason: {action.reason}")
 
-    def _execute(self, action: CustomerAction) -> None:
+    async def _execute(self, action: CustomerAction) -> None:
         idle = False
         match action.action_type:
             case "search_businesses":
-                self._search(action)
+                await self._search(action)
             case "send_messages":
                 self._send(action)
             case "check_messages":
@@ -107,12 +108,12 @@ class CustomerAgent:
                 self._stopped = True
         self._idle_checks = self._idle_checks + 1 if idle else 0
 
-    def _search(self, action: CustomerAction) -> None:
+    async def _search(self, action: CustomerAction) -> None:
         query = action.search_query or self.view.customer.request
         request = Search(query, self._algorithm, None, self._bandwidth, action.search_page)
         place = f"page {action.search_page}, limit {self._bandwidth}"
         self._session.log("info", f'Search: "{query}", {self._algorithm}, {place}')
-        result = self._session.execute(request)
+        result = await self._session.search(request)
         if result.is_error:
             raise ValueError(result.content["error"])
         content = result.content

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from trialbook.clock import Clock
 from trialbook_marketplace.agents.policy import Received
 from trialbook_marketplace.agents.wakeups import Wakeups
-from trialbook_marketplace.protocol.actions import Action, ActionResult, FetchMessages, SendMessage
+from trialbook_marketplace.protocol.actions import Action, ActionResult, FetchMessages, Search, SendMessage
 from trialbook_marketplace.protocol.market import Market
 from trialbook_marketplace.protocol.messages import Message
 
@@ -25,6 +27,16 @@ class Session:
     def log(self, level: str, message: str, data: dict[str, object] | None = None) -> None:
         """Write a log entry under the agent's id."""
         self._market.log(level, message, data, self.agent_id)
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """See ``Market.turn``."""
+        return self._market.turn
+
+    async def search(self, search: Search) -> ActionResult:
+        """Execute a search without holding the event loop. The caller holds ``turn``."""
+        await self._market.prepare(search)
+        return self.execute(search)
 
     def execute(self, action: Action) -> ActionResult:
         """Execute an action as this agent."""

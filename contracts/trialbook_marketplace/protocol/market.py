@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from trialbook.clock import Clock
 from trialbook.errors import Invalid, Unauthorized
 from trialbook.ids import IdSource
 from trialbook.times import rfc3339
+from trialbook_marketplace import rnr
 from trialbook_marketplace.models import Business, Customer
 from trialbook_marketplace.protocol.actions import (
     Action,
@@ -47,7 +49,17 @@ def _nobody(_to: str, _sender: str) -> None:
 class Market:
     """One run's market. Not thread-safe: it belongs to one event loop."""
 
-    def __init__(self, sink: Sink, clock: Clock, ids: IdSource, delivered: Delivered = _nobody) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        clock: Clock,
+        ids: IdSource,
+        delivered: Delivered = _nobody,
+        search_models: rnr.Models | None = None,
+    ) -> None:
+        self.turn = asyncio.Lock()
+        """Held through a step that may wait for ``prepare``: the rows of others do not come between by chance."""
+        self._search_models = search_models
         self._sink = sink
         self._clock = clock
         self._ids = ids
@@ -102,6 +114,10 @@ class Market:
         except msgspec.ValidationError as error:
             return ActionResult(str(error), is_error=True)
         return self.execute(agent_id, action, metadata)
+
+    async def prepare(self, action: Search) -> None:
+        """Await before ``execute`` of a search: what takes long is computed in a thread. The caller holds ``turn``."""
+        await self._searches().prepare(action)
 
     def execute(self, agent_id: str, action: Action, metadata: dict[str, Any] | None = None) -> ActionResult:
         """Execute and commit one action; raises ``Unauthorized`` for an agent that is not registered."""
@@ -171,12 +187,16 @@ class Market:
         addressee.inbox.append(action)
         self._delivered(recipient, sender)
 
-    def _search(self, agent: _Agent, action: Search) -> ActionResult:
+    def _searches(self) -> SearchIndex:
         if self._index is None:
             parties = (known.party for known in self._agents.values())
-            self._index = SearchIndex([party for party in parties if isinstance(party, Business)])
+            businesses = [party for party in parties if isinstance(party, Business)]
+            self._index = SearchIndex(businesses, self._search_models)
+        return self._index
+
+    def _search(self, agent: _Agent, action: Search) -> ActionResult:
         try:
-            page = self._index.search(action, agent.party if isinstance(agent.party, Customer) else None)
+            page = self._searches().search(action, agent.party if isinstance(agent.party, Customer) else None)
         except SearchError as error:
             return _refused(str(error))
         content = {

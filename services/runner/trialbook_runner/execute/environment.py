@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from trialbook_marketplace.rnr import ENCODER_VARIABLE, RERANKER_VARIABLE
+
 PASSED_ON = "TRIALBOOK_COMMAND_ENV"
 """Names of further variables that programs get, separated by commas; ``*`` stands for any characters."""
+FOR_WORKLOADS = frozenset((PASSED_ON, ENCODER_VARIABLE, RERANKER_VARIABLE))
+"""Settings of this product that workloads read for themselves; none is a secret."""
 HARMLESS = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG", "LANGUAGE", "LC_*", "VIRTUAL_ENV",
     "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONHASHSEED", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SSL_CERT_FILE",
@@ -35,7 +39,7 @@ def for_programs(env: Mapping[str, str]) -> dict[str, str]:
 
 def forget_the_runners(env: MutableMapping[str, str]) -> None:
     """Take away what only the runner may know: its addresses, passwords and keys. For a workload's own process."""
-    for name in [name for name in env if name.startswith(("TRIALBOOK_", "NATS_")) and name != PASSED_ON]:
+    for name in [name for name in env if name.startswith(("TRIALBOOK_", "NATS_")) and name not in FOR_WORKLOADS]:
         del env[name]
 
 

@@ -24,6 +24,7 @@ from trialbook_marketplace.rows import History
 from trialbook_runner.llm.marketplace import StoppedByModel
 from trialbook_runner.workloads.marketplace_io import HISTORY, ContextClock, ContextControl, ContextIds, Recorder, pack
 from trialbook_runner.workloads.marketplace_llm import opened
+from trialbook_runner.workloads.marketplace_search import search_models
 
 SQLITE = "application/vnd.sqlite3"
 LENGTHY = ("customer_summaries", "business_summaries", "proposal_errors")
@@ -101,9 +102,11 @@ async def _experiment(
 ) -> None:
     """Execute, and store the history however it ends. Raises ``Failure`` and ``Cancelled``."""
     ids = ContextIds((await ctx.effect_source()).run)
+    control = ContextControl(ctx)
     ended: Outcome | Failure
     try:
-        ended = await run_experiment(config, dataset, recorder, ContextClock(ctx), ids, ContextControl(ctx), policies)
+        models = await search_models(ctx, config)
+        ended = await run_experiment(config, dataset, recorder, ContextClock(ctx), ids, control, policies, models)
     except StoppedByModel as stop:
         ended = stop.failure
     except Refusal as refusal:
