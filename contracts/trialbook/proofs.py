@@ -6,7 +6,7 @@ fact of sequence ``n`` is its leaf ``n - 1``.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -52,7 +52,15 @@ class LedgerTile(Query, frozen=True, kw_only=True):
     path: str
 
 
-LEDGER_QUERIES = (LedgerState, LedgerCheckpoint, LedgerInclusion, LedgerConsistency, LedgerTile)
+class LedgerManifest(Query, frozen=True, kw_only=True):
+    """Sign the manifest of an export: the bytes with this sha256 (hex) and size -> SignedManifest."""
+
+    NAME = "ledger.manifest"
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, msgspec.Meta(ge=1, le=10**15 - 1)]
+
+
+LEDGER_QUERIES = (LedgerState, LedgerCheckpoint, LedgerInclusion, LedgerConsistency, LedgerTile, LedgerManifest)
 ALL_QUERIES: dict[str, type[Query]] = {**QUERIES, **{query.NAME: query for query in LEDGER_QUERIES}}
 """Every question there is."""
 
@@ -99,6 +107,13 @@ class NoteView(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     signatures: list[str] = []
     """Names of the keys whose signatures it carries, verified or not."""
+
+
+class SignedManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed note over a manifest (``trialbook.audit.manifests``), by the log's ``key`` (public, as text)."""
+
+    note: str
+    key: str
 
 
 class InclusionProof(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,19 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from trialbook.audit import merkle
-from trialbook.audit.checkpoint import Checkpoint
+from trialbook.audit.checkpoint import Checkpoint, parse_text
 from trialbook.audit.leaf import leaf_hash
+from trialbook.audit.manifests import ManifestNote, Signed, signed_by
+from trialbook.audit.notes import InvalidNote
 from trialbook.audit.ordering import misplaced
 from trialbook.audit.signer import Signer, origin_of
 from trialbook.audit.verify import history
-from trialbook.ledger.manifest import EXPORT, Manifest, Part, StoredBlob, encode, leaves_name
+from trialbook.errors import Invalid
+from trialbook.ledger.manifest import EXPORT, NOTE, Manifest, Part, StoredBlob, encode, leaves_name
 from trialbook.ledger.segments import segment_of
 from trialbook.ledger.storage import LocalStorage
 from trialbook.log.tail import Message
-from trialbook.streams import CHECKPOINTS, FACTS
-from trialbook_deploy.auditing.export import verify_export
+from trialbook.streams import CHECKPOINTS, FACTS, SIGNALS
+from trialbook_deploy.auditing.export import Examined, not_covered, verify_export
 
 COUNT = 2500
 KEY = Signer("log", b"k" * 32)
@@ -29,6 +33,12 @@ MESSAGES = [
     Message(n, f"fact.main.run.{n % 9}.started", b'{"n":%d,"u":"\xc3\xbc"}' % n, n) for n in range(1, COUNT + 1)
 ]
 BLOB = b"stored bytes" * 1000
+SIGNALLED = [Message(n, "signal.main.run.1.log", b'{"line":%d}' % n, n) for n in range(1, 20)]
+
+
+def signature_of(manifest: bytes, key: Signer) -> bytes:
+    digest = hashlib.sha256(manifest).hexdigest()
+    return key.note(ManifestNote(sha256=digest, size=len(manifest), time_s=7).text).encode()
 
 
 class Export:
@@ -70,9 +80,26 @@ class Export:
         await self.storage.put(EXPORT, encode(self.manifest))
 
     async def findings(self) -> list[str]:
-        verdict, _ = await verify_export(self.storage, [KEY.public], 0, lambda *_: None)
+        verdict = (await self.examined()).verdict
         assert verdict.intact == (not verdict.findings)
         return [finding.text for finding in verdict.findings]
+
+    async def examined(self) -> Examined:
+        return await verify_export(self.storage, [KEY.public], 0, lambda *_: None)
+
+    async def sign(self, key: Signer = KEY) -> None:
+        """As an export of today ends, with signals and a table."""
+        segment, content = segment_of(SIGNALLED, "signals/1.ndjson.gz", "")
+        await self.storage.put(segment.name, content)
+        self.manifest.streams[SIGNALS] = Part(first=1, last=len(SIGNALLED), segments=[segment])
+        facts = self.manifest.streams[FACTS]
+        await self.storage.put("facts/1.parquet", b"a table")
+        digest = hashlib.sha256(b"a table").hexdigest()
+        [before] = facts.segments
+        facts.segments = [structs.replace(before, parquet="facts/1.parquet", parquet_sha256=digest)]
+        self.manifest.note = NOTE
+        await self.storage.put(EXPORT, encode(self.manifest))
+        await self.storage.put(NOTE, signature_of(encode(self.manifest), key))
 
 
 @pytest.fixture
@@ -123,6 +150,56 @@ async def test_no_byte_of_any_file_goes_unnoticed(export: Export) -> None:
         assert await export.findings(), name
         await export.storage.put(name, whole)
     assert await export.findings() == []
+
+
+async def test_a_signed_manifest_covers_every_file(export: Export) -> None:
+    assert (await export.examined()).signed is None
+    assert "signals" in not_covered(await export.examined())[0]
+    await export.sign()
+    found = await export.examined()
+    assert (found.verdict.findings, found.signed) == ([], Signed(name="log", key_id=KEY.public.id, time_s=7))
+    chance = random.Random(3)
+    for name in await export.storage.names():
+        whole = await export.storage.get(name)
+        changed = bytearray(whole)
+        changed[place := chance.randrange(len(whole))] ^= 2
+        await export.storage.put(name, bytes(changed))
+        try:
+            assert await export.findings(), (name, place)
+        except Invalid:
+            assert name == EXPORT  # it cannot be read any more
+        await export.storage.put(name, whole)
+        if name != EXPORT:
+            await export.storage.delete(name)
+            assert await export.findings(), name
+            await export.storage.put(name, whole)
+    await export.storage.put("signals/2.ndjson.gz", b"more")
+    assert await export.findings() == ["inserted 0: signals/2.ndjson.gz is not in the manifest"]
+
+
+async def test_signals_changed_together_with_the_manifest_are_noticed(export: Export) -> None:
+    await export.sign()
+    segment, content = segment_of(SIGNALLED[1:], "signals/1.ndjson.gz", "")
+    await export.storage.put(segment.name, content)
+    export.manifest.streams[SIGNALS].segments = [segment]
+    await export.storage.put(EXPORT, encode(export.manifest))
+    changed = "it signs another manifest, or the manifest was changed since"
+    assert await export.findings() == [f"signature 0: manifest.note does not prove the manifest: {changed}"]
+    await export.storage.put(NOTE, signature_of(encode(export.manifest), Signer("log", b"x" * 32)))
+    [finding] = await export.findings()
+    assert finding.endswith("no known key has signed this note")
+
+
+def test_no_signature_of_a_manifest_passes_for_a_checkpoint_or_the_other_way_round() -> None:
+    note = signature_of(b"{}", KEY)
+    assert signed_by(note, b"{}", [KEY.public]).name == "log"
+    read = history([note], [KEY.public])
+    assert (read.checkpoints, [one.kind for one in read.findings]) == ([], ["signature"])
+    with pytest.raises(InvalidNote):
+        parse_text(note.decode().partition("\n\n")[0] + "\n")
+    for text in (Checkpoint("log", 1, bytes(32), 1).text, Checkpoint("trialbook.manifest/v1", 1, bytes(32)).text):
+        with pytest.raises(InvalidNote):
+            signed_by(KEY.note(text).encode(), b"{}", [KEY.public])
 
 
 def test_notes_of_the_log_that_was_imported_are_passed_over() -> None:

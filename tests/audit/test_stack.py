@@ -193,6 +193,9 @@ async def _exports(running: Running, folder: Path) -> None:
     code, text = await running.cli(*verify)
     assert (code, json.loads(text)["findings"]) == (0, []), text
     assert json.loads(text)["signed"] == json.loads(text)["facts"]
+    log = signer.parse_public(keys.split()[1])  # the old key's note leads to the one that has signed
+    assert (json.loads(text)["manifest"]["name"], json.loads(text)["manifest"]["key_id"]) == (log.name, log.id)
+    await _unproven(running, folder / "out", keys.split()[0])
     code, text = await running.cli("audit", "verify", "out", "--key", Signer("other", bytes(32)).public.text)
     assert code == 1, text
     assert (await running.cli("audit", "verify", "nothing", "--key", keys.split()[0]))[0] == 2
@@ -203,7 +206,7 @@ async def _exports(running: Running, folder: Path) -> None:
     victim = next(number for number, line in enumerate(lines) if b'"noop"' in line)
     evil = lines[victim].replace(b'"noop"', b'"evil"')
     for changed, expected in (
-        ([*lines[:victim], evil, *lines[victim + 1 :]], [("changed", victim + 1)]),
+        ([*lines[:victim], evil, *lines[victim + 1 :]], [("changed", victim + 1)]),  # by the hashes of the facts
         ([*lines[:3], *lines[4:]], [("lost", 4)]),
         ([lines[0], lines[2], lines[1], *lines[3:]], [("reordered", 3)]),
         ([*lines[:3], lines[2], *lines[3:]], [("inserted", 3)]),
@@ -211,13 +214,29 @@ async def _exports(running: Running, folder: Path) -> None:
         _replace(out, path, gzip.compress(b"\n".join(changed)))
         code, text = await running.cli(*verify)
         found = [(one["kind"], one["sequence"]) for one in json.loads(text)["findings"]]
-        assert (code, sorted(found)) == (1, sorted(expected)), (expected, text)
+        assert (code, sorted(found)) == (1, sorted([("signature", 0), *expected])), (expected, text)
     for place in range(0, len(whole), len(whole) // 3):
         broken = bytearray(whole)
         broken[place] ^= 4
         path.write_bytes(broken)
         code, text = await running.cli(*verify)
         assert code == 1, (place, text)
+
+
+async def _unproven(running: Running, out: Path, key: str) -> None:
+    """Without the signature only facts are proven, and that is said; a removed signature is named."""
+    note, manifest = (out / "manifest.note").read_bytes(), (out / "manifest.json").read_bytes()
+    (out / "manifest.note").unlink()
+    code, text = await running.cli("audit", "verify", "out", "--key", key)
+    assert (code, "manifest.note, the signature of the manifest, is gone" in text) == (1, True), text
+    (out / "manifest.json").write_bytes(manifest.replace(b'"manifest.note"', b'""'))
+    code, text = await running.cli("audit", "verify", "out", "--key", key)
+    assert (code, "not covered: signals" in text) == (0, True), text
+    assert (await running.cli("audit", "verify", "out", "--key", key, "--signed"))[0] == 1
+    (out / "manifest.note").write_bytes(note)
+    (out / "manifest.json").write_bytes(manifest)
+    code, text = await running.cli("audit", "verify", "out", "--key", key, "--signed")
+    assert (code, "is signed by" in text) == (0, True), text
 
 
 def _replace(out: Path, path: Path, content: bytes) -> None:

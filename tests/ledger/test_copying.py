@@ -16,6 +16,8 @@ from trialbook import subjects
 from trialbook.audit import merkle
 from trialbook.audit.checkpoint import Checkpoint
 from trialbook.audit.leaf import leaf_hashes
+from trialbook.audit.manifests import ManifestNote
+from trialbook.audit.signer import Signer
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.errors import Conflict, Invalid
 from trialbook.ledger.appending import Appender
@@ -283,6 +285,47 @@ async def test_a_changed_byte_in_any_file_is_noticed(filled: Client, server: Nat
             await checked(target)
         await target.put(name, content)
     await checked(target)
+
+
+async def test_an_import_with_a_key_wants_the_manifest_signed(
+    filled: Client, server: NatsServer, tmp_path: Path
+) -> None:
+    key, unsigned, target = Signer("log", b"k" * 32), LocalStorage(tmp_path / "unsigned"), LocalStorage(tmp_path / "s")
+    await exporter(filled, server.url, unsigned).run()
+    with pytest.raises(Invalid):
+        await checked(unsigned, keys=[key.public])
+
+    async def sign(manifest: bytes) -> bytes:
+        digest = hashlib.sha256(manifest).hexdigest()
+        return key.note(ManifestNote(sha256=digest, size=len(manifest), time_s=1).text).encode()
+
+    await target.put("signals/of-an-attempt-before.ndjson.gz", b"x")
+    whole = Exporter(filled, server.url, None, target, Options(), sign=sign)
+    with pytest.raises(Conflict):
+        await whole.run()
+    await target.delete("signals/of-an-attempt-before.ndjson.gz")
+    manifest = await whole.run()
+    assert await checked(target, keys=[key.public]) == manifest
+    with pytest.raises(Damaged, match="no known key"):
+        await checked(target, keys=[Signer("log", b"x" * 32).public])
+    await target.put("signals/more", b"x")
+    with pytest.raises(Damaged, match="signals/more"):
+        await checked(target, keys=[key.public])
+    await target.delete("signals/more")
+    await target.put(EXPORT, encode(manifest) + b" ")
+    with pytest.raises(Damaged, match="another manifest"):
+        await checked(target, keys=[key.public])
+
+
+async def test_what_an_interrupted_export_left_is_removed(filled: Client, server: NatsServer, tmp_path: Path) -> None:
+    target = LocalStorage(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        await exporter(filled, server.url, Dying(target, 5)).run()
+    await target.put("signals/left.ndjson.gz", b"expired since")
+    await target.put("README", b"of somebody else")
+    await exporter(filled, server.url, target).run()
+    assert "signals/left.ndjson.gz" not in await target.names()
+    assert "README" in await target.names()
 
 
 async def test_a_manifest_that_leaves_facts_out_is_noticed(filled: Client, server: NatsServer, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 from nats.aio.client import Client
@@ -23,14 +23,17 @@ from trialbook.ledger import keys
 from trialbook.ledger.ahead import ahead
 from trialbook.ledger.manifest import (
     EXPORT,
+    NOTE,
     Manifest,
     Part,
     StoredBlob,
+    blob_name,
     decode,
     encode,
     leaves_name,
     read_part,
     segment_name,
+    strangers,
 )
 from trialbook.ledger.proofs import Proving
 from trialbook.ledger.reader import read_ledger
@@ -45,6 +48,9 @@ from trialbook.times import rfc3339
 SUBJECTS = {SIGNALS: subjects.SIGNALS_ALL, CHECKPOINTS: subjects.CHECKPOINTS_ALL}
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 Table = Callable[[Sequence[Message]], bytes]
+Sign = Callable[[bytes], Awaitable[bytes]]
+"""The bytes of a manifest -> the note with its signature."""
+OURS = tuple(f"{folder}/" for folder in ("facts", "signals", "checkpoints", "blobs"))
 Tell = Callable[[str, int, int], None]
 """What is copied, how much of it has been, of how much: messages of a stream, or bytes of blobs."""
 
@@ -71,8 +77,10 @@ class Exporter:
 
     def __init__(
         self, nc: Client, url: str, source: SegmentStorage | None, target: SegmentStorage, options: Options,
-        tell: Tell = lambda _what, _done, _all: None, clock: Clock | None = None,
+        tell: Tell = lambda _what, _done, _all: None, clock: Clock | None = None, sign: Sign | None = None,
     ) -> None:  # fmt: skip
+        """Without ``sign`` nothing proves what is no fact: signals, tables, keys."""
+        self._sign = sign
         self._nc, self._url, self._source, self._target = nc, url, source, target
         self._options, self._tell, self._clock = options, tell, clock or SystemClock()
 
@@ -95,9 +103,18 @@ class Exporter:
             lines = await keys.taken(self._url)
             await self._target.put(keys.FILE, lines)
             manifest.files[keys.FILE] = hashlib.sha256(lines).hexdigest()
-        manifest.complete = True
-        await self._save(manifest)
+        await self._complete(manifest)
         return manifest
+
+    async def _complete(self, manifest: Manifest) -> None:
+        """Sign, and say that it is complete: in this order, so that one that is complete has its signature."""
+        manifest.complete, manifest.note = True, NOTE if self._sign else ""
+        for name in strangers(manifest, await self._target.names()):
+            if name.startswith(OURS) or name == NOTE:  # of an attempt that was interrupted; what expired or was erased
+                await self._target.delete(name)
+        if self._sign:
+            await self._target.put(NOTE, await self._sign(encode(manifest)))
+        await self._save(manifest)
 
     async def _begin(self) -> Manifest:
         if await self._target.size(EXPORT) is None:
@@ -215,7 +232,7 @@ class Exporter:
         known = {blob.sha256 for blob in found}
         wanted = [digest for digest in await self._digests(manifest) if digest not in known]
         for number, digest in enumerate(wanted, 1):
-            size = await self._target.put(f"blobs/{digest}", _checked(store.get(digest), digest))
+            size = await self._target.put(blob_name(digest), _checked(store.get(digest), digest))
             found.append(StoredBlob(sha256=digest, size=size))
             if number % 64 == 0:
                 await self._save(manifest)

@@ -13,13 +13,16 @@ from itertools import zip_longest
 from nats.aio.client import Client
 
 from trialbook import subjects
+from trialbook.audit.signer import PublicKey, origin_of
+from trialbook.audit.verify import history
 from trialbook.blobs.nats import NatsBlobStore
 from trialbook.errors import Conflict, Invalid
 from trialbook.ledger import keys
 from trialbook.ledger.ahead import ahead
 from trialbook.ledger.appending import Appender
-from trialbook.ledger.manifest import EXPORT, Manifest, Part, decode, read_part
+from trialbook.ledger.manifest import EXPORT, Manifest, Part, blob_name, decode, read_part, strangers
 from trialbook.ledger.segments import Damaged
+from trialbook.ledger.signing import signature
 from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.api import call
 from trialbook.log.bulk import read_stream
@@ -35,14 +38,20 @@ CHUNK_BYTES = 4 * 1024 * 1024
 Tell = Callable[[str, int, int], None]
 
 
-async def checked(source: SegmentStorage, tell: Tell = lambda _what, _done, _all: None) -> Manifest:
+async def checked(
+    source: SegmentStorage, tell: Tell = lambda _what, _done, _all: None, keys: Sequence[PublicKey] = ()
+) -> Manifest:
     """The manifest of an export that can be imported, after reading all of it.
 
-    Raises ``Damaged`` for bytes that are not those of the manifest, ``Invalid`` (``not_importable``) for an extract and
-    for an export that was not finished, ``NotFound`` for missing files.
+    With ``keys``, those of the log, the manifest must be signed and name every file that is there. Raises ``Damaged``
+    for bytes that are not those of the manifest, ``Invalid`` (``not_importable``) for an extract and for an export that
+    was not finished, (``manifest_not_signed``) where a signature is wanted, ``NotFound`` for missing files.
     """
-    manifest = decode(await source.get(EXPORT))
+    content = await source.get(EXPORT)
+    manifest = decode(content)
     _whole(manifest)
+    if keys:
+        await _signed(source, manifest, content, keys)
     files = [s for part in manifest.streams.values() for s in part.segments]
     done = 0
     for stream, part in manifest.streams.items():
@@ -61,9 +70,19 @@ async def checked(source: SegmentStorage, tell: Tell = lambda _what, _done, _all
     for name, digest in manifest.files.items():
         await _same(source, name, digest)
     for number, blob in enumerate(manifest.blobs, 1):
-        await _same(source, f"blobs/{blob.sha256}", blob.sha256)
+        await _same(source, blob_name(blob.sha256), blob.sha256)
         tell("verify blobs", number, len(manifest.blobs))
     return manifest
+
+
+async def _signed(source: SegmentStorage, manifest: Manifest, content: bytes, keys: Sequence[PublicKey]) -> None:
+    """Hold the manifest against the keys, and those that notes in the export name as theirs from then on."""
+    notes = [message.data async for batch in read_part(source, manifest, CHECKPOINTS) for message in batch]
+    if await signature(source, manifest, content, history(notes, keys, origin_of(keys)).keys) is None:
+        text = "The manifest of this export is not signed: only `trialbook audit verify` can say that its facts hold."
+        raise Invalid("manifest_not_signed", text)
+    if odd := strangers(manifest, await source.names()):
+        raise Damaged(f"{', '.join(odd[:3])} is not in the manifest" + (f" ({len(odd)} files)" if odd[1:] else ""))
 
 
 def _whole(manifest: Manifest) -> None:
@@ -154,7 +173,7 @@ class Importer:
         blobs = self._manifest.blobs
         for number, blob in enumerate(blobs, 1):
             if await store.stat(blob.sha256) is None:
-                info = await store.put(_chunks(self._source, f"blobs/{blob.sha256}"))
+                info = await store.put(_chunks(self._source, blob_name(blob.sha256)))
                 if info.sha256 != blob.sha256:
                     raise Damaged(f"blobs/{blob.sha256} was changed while it was imported")
             self._tell("blobs", number, len(blobs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from trialbook.log.tail import Message
 
 FORMAT = 1
 EXPORT = "manifest.json"
+NOTE = "manifest.note"
 
 
 class Part(msgspec.Struct, kw_only=True):
@@ -54,6 +55,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     blobs: list[StoredBlob] = []
     files: dict[str, str] = {}
     """Other files and their sha256."""
+    note: str = ""
+    """The file with the signature of this manifest; empty: it is not signed."""
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -84,9 +87,33 @@ def segment_name(folder: str, first: int, last: int) -> str:
     return f"{folder}/{first:020d}-{last:020d}.ndjson.gz"
 
 
+def blob_name(sha256: str) -> str:
+    """Where the bytes of a blob are."""
+    return f"blobs/{sha256}"
+
+
 def leaves_name(segment: Segment) -> str:
     """The leaf hashes of a segment of facts, by which an audit names what was changed."""
     return segment.name.removesuffix(".ndjson.gz") + ".leaves"
+
+
+def listed(manifest: Manifest) -> dict[str, str]:
+    """Every file beside the manifest and its note, with its sha256; facts first."""
+    found: dict[str, str] = {}
+    for part in manifest.streams.values():
+        for segment in part.segments:
+            found[segment.name] = segment.sha256
+            if segment.parquet:
+                found[segment.parquet] = segment.parquet_sha256
+    found.update(manifest.files)
+    found.update((blob_name(blob.sha256), blob.sha256) for blob in manifest.blobs)
+    return found
+
+
+def strangers(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Those of the names that are no file of this export."""
+    known = listed(manifest)
+    return [name for name in names if name not in known and name not in (EXPORT, manifest.note)]
 
 
 async def read_part(storage: SegmentStorage, manifest: Manifest, stream: str) -> AsyncIterator[list[Message]]:

@@ -21,9 +21,11 @@ from trialbook.proofs import (
     LedgerConsistency,
     LedgerInclusion,
     LedgerInfo,
+    LedgerManifest,
     LedgerState,
     LedgerTile,
     NoteView,
+    SignedManifest,
 )
 from trialbook.queries import (
     Answer,
@@ -57,6 +59,7 @@ ANSWERED: dict[str, Any] = {
     LedgerInclusion.NAME: InclusionProof,
     LedgerConsistency.NAME: ConsistencyProof,
     LedgerTile.NAME: None,
+    LedgerManifest.NAME: SignedManifest,
     subjects.REBUILD: RebuildReport,
     subjects.SEAL: SealReport,
 }

@@ -14,6 +14,7 @@ import msgspec
 
 from trialbook.audit.checkpoint import Checkpoint
 from trialbook.audit.findings import Finding, Verdict
+from trialbook.audit.manifests import Signed
 from trialbook.audit.merkle import SIZE
 from trialbook.audit.ordering import misplaced
 from trialbook.audit.signer import PublicKey, origin_of
@@ -23,6 +24,7 @@ from trialbook.ledger import manifest as manifests
 from trialbook.ledger import proofs
 from trialbook.ledger.manifest import Manifest, leaves_name
 from trialbook.ledger.segments import Damaged, Segment, block_messages
+from trialbook.ledger.signing import signature
 from trialbook.ledger.storage import SegmentStorage, digest_of
 from trialbook.log.tail import Message
 from trialbook.streams import CHECKPOINTS, FACTS
@@ -31,33 +33,58 @@ Tell = Callable[[str, int, int], None]
 """What, done, of how many."""
 
 
-async def verify_export(
-    storage: SegmentStorage, keys: Sequence[PublicKey], up_to: int, tell: Tell
-) -> tuple[Verdict, Manifest]:
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of an export. ``signed``: who signed its manifest; None: nobody, so facts alone are proven."""
+
+    verdict: Verdict
+    manifest: Manifest
+    signed: Signed | None
+
+
+async def verify_export(storage: SegmentStorage, keys: Sequence[PublicKey], up_to: int, tell: Tell) -> Examined:
     """The verdict over an export; with ``up_to`` it may end there. Raises ``Invalid`` for what is no whole export."""
     try:
-        manifest = manifests.decode(await storage.get(manifests.EXPORT))
+        content = await storage.get(manifests.EXPORT)
+        manifest = manifests.decode(content)
     except (Damaged, NotFound) as error:
         raise Invalid("not_an_export", f"This is no export: {str(error).rstrip('.')}.") from None
     facts = manifest.streams.get(FACTS)
     if not manifest.complete or facts is None:
         raise Invalid("incomplete_export", "This export was not completed; repeat the command that began it.")
     read = history(await _notes(storage, manifest), keys, origin_of(keys))
-    if manifest.workspace:
-        return await _extract(storage, manifest, read.checkpoints, read.findings), manifest
-    if facts.first > 1:
+    if facts.first > 1 and not manifest.workspace:
         raise Invalid("partial_export", f"This export begins at fact {facts.first}; only whole ones prove themselves.")
-    signed = [one for one in read.checkpoints if not up_to or one.size <= up_to]
-    findings = [*read.findings, *await _other_files(storage, manifest, tell)]
-    if not signed:
+    signed, findings = await _signed(storage, manifest, content, read.keys)
+    findings = [*read.findings, *findings, *await _other_files(storage, manifest, tell)]
+    checkpoints = [one for one in read.checkpoints if not up_to or one.size <= up_to]
+    if not checkpoints:
         findings.append(Finding(kind="key", sequence=0, detail="no checkpoint here is signed with this key"))
-    leaves = await _leaves(storage, facts.segments)
-    verdict = await _pass(storage, facts.segments, Verification(signed, _span(leaves), len(leaves) // SIZE), tell)
+    if manifest.workspace:
+        verdict = await _extract(storage, manifest, read.checkpoints)
+    else:
+        verdict = await _whole(storage, facts.segments, checkpoints, tell)
+    return Examined(verdict=_with(verdict, findings), manifest=manifest, signed=signed)
+
+
+async def _signed(
+    storage: SegmentStorage, manifest: Manifest, content: bytes, keys: Sequence[PublicKey]
+) -> tuple[Signed | None, list[Finding]]:
+    try:
+        return await signature(storage, manifest, content, keys), []
+    except Damaged as error:
+        return None, [Finding(kind="signature", sequence=0, detail=str(error))]
+
+
+async def _whole(
+    storage: SegmentStorage, segments: Sequence[Segment], signed: Sequence[Checkpoint], tell: Tell
+) -> Verdict:
+    leaves = await _leaves(storage, segments)
+    verdict = await _pass(storage, segments, Verification(signed, _span(leaves), len(leaves) // SIZE), tell)
     if any(finding.kind == "tiles" for finding in verdict.findings):  # the hashes that came along are not to be trusted
-        without = await _pass(storage, facts.segments, Verification(signed), tell)
+        without = await _pass(storage, segments, Verification(signed), tell)
         kept = [finding for finding in verdict.findings if finding.kind == "tiles"]
         verdict = without if not without.intact else _with(without, kept)
-    return _with(verdict, findings), manifest
+    return verdict
 
 
 def _with(verdict: Verdict, findings: list[Finding]) -> Verdict:
@@ -120,12 +147,13 @@ def _blocks(segment: Segment, content: bytes) -> Iterator[Message]:
 
 
 async def _other_files(storage: SegmentStorage, manifest: Manifest, tell: Tell) -> list[Finding]:
-    """What else is not as it was listed: stored bytes, whose names are the digests that facts tell; signals; notes."""
-    listed = list(manifest.files.items())
-    for stream, part in manifest.streams.items():
-        listed += [(segment.name, segment.sha256) for segment in part.segments if stream != FACTS]
-    listed += [(f"blobs/{blob.sha256}", blob.sha256) for blob in manifest.blobs]
-    found: list[Finding] = []
+    """What else is not as it was listed: stored bytes, whose names are the digests that facts tell; signals; notes;
+    tables. And what nobody has listed.
+    """
+    facts = {segment.name for segment in manifest.streams[FACTS].segments if not manifest.workspace}
+    listed = [(name, digest) for name, digest in manifests.listed(manifest).items() if name not in facts]
+    odd = manifests.strangers(manifest, await storage.names())
+    found = [Finding(kind="inserted", sequence=0, detail=f"{name} is not in the manifest") for name in odd]
     for number, (name, digest) in enumerate(listed, 1):
         if await storage.size(name) is None:
             found.append(Finding(kind="unreadable", sequence=0, detail=f"{name} is gone"))
@@ -163,16 +191,12 @@ def _span(leaves: bytes) -> Callable[[int, int], bytes] | None:
     return lambda first, last: leaves[(first - 1) * SIZE : last * SIZE]
 
 
-async def _extract(
-    storage: SegmentStorage, manifest: Manifest, checkpoints: Sequence[Checkpoint], findings: list[Finding]
-) -> Verdict:
+async def _extract(storage: SegmentStorage, manifest: Manifest, checkpoints: Sequence[Checkpoint]) -> Verdict:
     """One workspace's facts: each has its own proof in the tree of the newest checkpoint."""
     facts = sum(segment.count for segment in manifest.streams[FACTS].segments)
-    found = list(findings)
+    found: list[Finding] = []
     size = checkpoints[-1].size if checkpoints else 0
-    if not checkpoints:
-        found.append(Finding(kind="key", sequence=0, detail="no checkpoint here is signed with this key"))
-    else:
+    if checkpoints:
         try:
             bad = await proofs.unproven(storage, manifest, checkpoints[-1])
             found += [Finding(kind="changed", sequence=one, detail="it is not proven") for one in bad if one <= size]
@@ -182,3 +206,16 @@ async def _extract(
         facts=facts, size=size, root=checkpoints[-1].root.hex() if checkpoints else "", checkpoints=len(checkpoints),
         signed=size, located=True, findings=found, deviations=len(found),
     )  # fmt: skip
+
+
+def not_covered(examined: Examined) -> list[str]:
+    """What no signature says, a sentence each."""
+    verdict, manifest = examined.verdict, examined.manifest
+    found: list[str] = []
+    if examined.signed is None:
+        found.append("signals, tables and keys, and whether files were taken out: the manifest is not signed")
+        if verdict.facts > verdict.signed and not manifest.workspace:
+            found.append(f"facts from {verdict.signed + 1:,} on: no checkpoint is over them")
+    else:
+        found.append("signals that had expired or were erased before the export, and that any signal is true")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,8 @@ HELP = """Copy the ledger into files: every fact byte for byte, signals, checkpo
 
 It reads the running stack and disturbs nobody. The export is of one moment: facts up to the end as it is now. When it
 is interrupted, the same command goes on where it stopped. `trialbook import` makes an equal installation of it,
-`trialbook audit verify` proves it. An export of one workspace is an extract: each fact carries its proof, but
+`trialbook audit verify` proves it: facts by the checkpoints, signals and everything else by the manifest, which the
+log's key signs in `manifest.note`. An export of one workspace is an extract: each fact carries its proof, but
 it cannot be imported.
 
 S3: credentials and endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
@@ -80,15 +82,18 @@ async def _export(url: str, target: Target, to: str, options: Options, as_json: 
     from msgspec import structs
 
     from trialbook.ledger.export import Exporter
+    from trialbook.ledger.signing import signature_of
     from trialbook.log.connect import connect
     from trialbook_deploy.commands import copying
 
     destination = copying.storage(to)
     nc = await connect(url, name="trialbook-export", wait_s=3.0)
     try:
-        options = structs.replace(options, signed=await _sign(nc))
+        size = await _sign(nc)
+        sign = partial(signature_of, nc) if size else None
+        options = structs.replace(options, signed=size)
         with copying.bar() as tell:
-            manifest = await Exporter(nc, url, copying.sealed(target), destination, options, tell).run()
+            manifest = await Exporter(nc, url, copying.sealed(target), destination, options, tell, sign=sign).run()
     finally:
         await nc.close()
     _write(manifest, to, as_json)
@@ -109,7 +114,7 @@ async def _sign(nc: Client) -> int:
     except NotFound:
         return 0
     except Refusal as refusal:
-        complain(f"The newest facts are exported without a checkpoint over them: {refusal.detail}")
+        complain(f"The newest facts are exported without a checkpoint, all of it without a signature: {refusal.detail}")
         return 0
     return msgspec.json.decode(answer.result or b"{}", type=NoteView).size
 
@@ -122,14 +127,15 @@ def _write(manifest: Manifest, to: str, as_json: bool) -> None:
         "to": to, "facts_from": manifest.streams["FACTS"].first, "facts_to": manifest.streams["FACTS"].last,
         "workspace": manifest.workspace or None, **counts, "blobs": len(manifest.blobs),
         "bytes": sum(s.bytes for part in manifest.streams.values() for s in part.segments)
-        + sum(blob.size for blob in manifest.blobs),
+        + sum(blob.size for blob in manifest.blobs), "signed": bool(manifest.note),
     }  # fmt: skip
     if as_json:
         write_json(summary)
         return
     console().print(
         f"{counts['facts']:,} facts, {counts.get('signals', 0):,} signals, {counts['checkpoints']:,} checkpoints and "
-        f"{summary['blobs']:,} blobs in {to}, as of fact {summary['facts_to']:,}",
+        f"{summary['blobs']:,} blobs in {to}, as of fact {summary['facts_to']:,}; "
+        + ("manifest signed" if manifest.note else "manifest NOT signed: nothing proves what is no fact"),
         markup=False,
     )
 

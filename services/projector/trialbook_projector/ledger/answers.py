@@ -16,9 +16,11 @@ from trialbook.proofs import (
     LedgerConsistency,
     LedgerInclusion,
     LedgerInfo,
+    LedgerManifest,
     LedgerState,
     LedgerTile,
     NoteView,
+    SignedManifest,
 )
 from trialbook.queries import Query
 from trialbook_projector.ledger.service import Ledger
@@ -39,6 +41,9 @@ async def answer(ledger: Ledger, query: Query) -> Any:
             return await _inclusion(ledger, query)
         case LedgerConsistency():
             return await _consistency(ledger, query)
+        case LedgerManifest():
+            note, key = await ledger.sign_manifest(query.sha256, query.size)
+            return SignedManifest(note=note.decode(), key=key.text)
         case LedgerTile():
             return await _tile(ledger, query.path)
     raise Invalid("unknown_query", f"{query.NAME} is no question about the ledger.")

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from trialbook.audit.checkpoint import Checkpoint
 from trialbook.audit.findings import Finding
 from trialbook.audit.notes import Note, parse
-from trialbook.audit.signer import PublicKey
+from trialbook.audit.signer import PublicKey, Signer
 from trialbook.audit.verify import Chain
 from trialbook.clock import Clock
 from trialbook.errors import Conflict, Unavailable
@@ -42,7 +42,7 @@ class Checkpoints:
         self.origin = signer.name if signer else ""
         self._chain = Chain(settings.trusted(signer), self.origin)
         self._position = 0
-        self._lock = asyncio.Lock()
+        self._lock, self._reading = asyncio.Lock(), asyncio.Lock()
         self.note = b""
         self.sequence = 0
         """Place of ``note`` in CHECKPOINTS."""
@@ -63,19 +63,30 @@ class Checkpoints:
         """The keys that were trusted at the beginning."""
         return self._settings.trusted(self._settings.signer())
 
+    def valid_signer(self) -> Signer | None:
+        """The secret key; None where nothing is signed. Reads the key's file.
+
+        Raises ``Conflict`` (code ``ledger_key_replaced``) for a key that another one has replaced.
+        """
+        signer = self._settings.signer()
+        if signer is not None and self._chain.known and signer.public not in self._chain.keys:
+            raise Conflict("ledger_key_replaced", "The key of this projector was replaced by another one.")
+        return signer
+
     async def catch_up(self) -> None:
         """Read what was appended meanwhile. Raises ``Forked`` for a note that no valid key has signed, or that does not
         follow the one before.
         """
         if not self.origin:
             return
-        async for noted in read_notes(self._nc, self._position):
-            self._position = noted.sequence
-            said = self._chain.take(noted.data, noted.sequence)
-            if self._chain.findings:
-                raise Forked(self._chain.findings[0])
-            if said is not None:
-                self.note, self.sequence = noted.data, noted.sequence
+        async with self._reading:  # a note that two take would look like one that is there twice
+            async for noted in read_notes(self._nc, self._position):
+                self._position = noted.sequence
+                said = self._chain.take(noted.data, noted.sequence)
+                if self._chain.findings:
+                    raise Forked(self._chain.findings[0])
+                if said is not None:
+                    self.note, self.sequence = noted.data, noted.sequence
 
     async def make(self) -> bytes:
         """The newest checkpoint, made now if the tree has grown; b"" when nothing can be signed and nothing was.
@@ -87,11 +98,10 @@ class Checkpoints:
                 await self.catch_up()
                 size, last = self._files.size, self.last
                 await asyncio.to_thread(self._must_follow, last)
-                signer = await asyncio.to_thread(self._settings.signer)
-                if signer is None or size == 0 or (last is not None and last.size >= size):
+                if size == 0 or (last is not None and last.size >= size):
                     return self.note
-                if self._chain.known and signer.public not in self._chain.keys:
-                    raise Conflict("ledger_key_replaced", "The key of this projector was replaced by another one.")
+                if (signer := await asyncio.to_thread(self.valid_signer)) is None:
+                    return self.note
                 head = await asyncio.to_thread(self._files.head, size)
                 made = Checkpoint(self.origin, size, head, self._clock.unix_us() // 1_000_000)
                 data = signer.note(made.text).encode()

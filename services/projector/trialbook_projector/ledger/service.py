@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import TypeVar
 
 from nats.aio.client import Client
 
 from trialbook.audit.findings import Finding
+from trialbook.audit.manifests import ManifestNote
+from trialbook.audit.signer import PublicKey
 from trialbook.clock import Clock, SystemClock
-from trialbook.errors import Invalid, Refusal, Unavailable
+from trialbook.errors import Invalid, NotFound, Refusal, Unavailable
 from trialbook.ledger.reader import LedgerGap, read_ledger
 from trialbook.ledger.segments import Damaged
 from trialbook.log.api import call
@@ -28,6 +31,7 @@ from trialbook_projector.segments_store import open_storage
 from trialbook_projector.settings import Settings
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 HERE = 20_000
 """As many facts are verified within this process: a child would take longer to start."""
 AGAIN_S = 5.0
@@ -117,16 +121,33 @@ class Ledger:
         await self.reach(await self._last())
         return await self._make()
 
+    async def sign_manifest(self, sha256: str, size: int) -> tuple[bytes, PublicKey]:
+        """A note over the manifest of an export, and the key that signed it.
+
+        Raises ``NotFound`` (code ``no_ledger_key``) where nothing is signed, and ``Unavailable`` of a damaged ledger.
+        """
+        self.watch.must_be_intact()
+        await self._unforked(self.checkpoints.catch_up())
+        signer = await asyncio.to_thread(self.checkpoints.valid_signer)
+        if signer is None:
+            raise NotFound("no_ledger_key", "This ledger signs nothing: no key is configured.")
+        said = ManifestNote(sha256=sha256, size=size, time_s=self._clock.unix_us() // 1_000_000)
+        return signer.note(said.text).encode(), signer.public
+
     async def _make(self) -> bytes:
+        note = await self._unforked(self.checkpoints.make())
+        if self.checkpoints.last is not None:
+            self.watch.set(signed=self.checkpoints.last.size, key=self.checkpoints.key)
+        return note
+
+    async def _unforked(self, work: Awaitable[Found]) -> Found:
+        """What the checkpoints say; those that do not continue the tree are damage. Raises ``Unavailable``."""
         try:
-            note = await self.checkpoints.make()
+            return await work
         except Forked as fork:
             self._damage([fork.finding])
             self.watch.must_be_intact()
             raise
-        if self.checkpoints.last is not None:
-            self.watch.set(signed=self.checkpoints.last.size, key=self.checkpoints.key)
-        return note
 
     async def _flush(self) -> None:
         try:

@@ -36,7 +36,7 @@ async def ask_across_workspaces(world: World) -> str:
 
 @attack
 async def ask_what_is_the_operators(world: World) -> str:
-    names = ["ledger.segments", "ledger.state", "ledger.checkpoint", "ledger.facts", "ledger.tile", "seal", "rebuild"]
+    names = ["ledger.segments", "ledger.state", "ledger.checkpoint", "ledger.facts", "ledger.tile", "ledger.manifest", "seal", "rebuild"]
     body = {"kind": "run", "id": "0" * 32}
     return await answered(world.intruder, [f"ask.{MINE}.{name}" for name in (*names, "health", "keys", "erase")], body)
 
