@@ -81,7 +81,7 @@ def listening() -> Iterator[Server]:
     yield app
     running.should_exit = True
     running.force_exit = True
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -94,5 +94,5 @@ def server(listening: Server) -> Server:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(server.url, token="", patience_s=5.0) as one:
+    async with AsyncClient(server.url, token="", patience_s=30.0) as one:
         yield one

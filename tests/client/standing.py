@@ -27,7 +27,7 @@ def standing(data_dir: Path) -> Iterator[Stack]:
 
 
 async def _announced(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as http, asyncio.timeout(20):
+    async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=30) as http, asyncio.timeout(60):
         while True:
             items = (await http.get("/v1/workloads")).json()["items"]
             if {one["name"] for one in items if one["available"]} >= set(WORKLOADS):
