@@ -15,7 +15,11 @@ from trialbook import subjects
 from trialbook.domain.run import events as e
 from trialbook.errors import Invalid, NotFound
 from trialbook.queries import Answer, Health, ProjectorHealth, RunGet, RunList, RunLogs, Sql
+from trialbook.testing.server import NatsServer
 from trialbook.views import RunView
+from trialbook_projector.app import Projector
+from trialbook_projector.pump import Pump
+from trialbook_projector.settings import Settings
 
 pytestmark = pytest.mark.integration
 
@@ -260,3 +264,30 @@ async def test_two_rebuilds_at_once_are_refused(stack: Stack, ledger: Ledger) ->
     answers = [msgspec.json.decode(r.data, type=Answer) for r in await asyncio.gather(first, second)]
     errors = [a.error["code"] for a in answers if a.error]
     assert errors == ["rebuild_running"]
+
+
+async def test_a_pump_that_forgets_its_cancellation_does_not_hang_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pumping, forgot = asyncio.Event(), asyncio.Event()
+
+    async def forgetful(_self: Pump) -> None:
+        pumping.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            forgot.set()  # as wait_for does when the reply comes in the same moment
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Pump, "run", forgetful)
+    server = NatsServer(tmp_path / "nats").start()
+    try:
+        app = Projector(Settings(nats_url=server.url, data_dir=tmp_path / "data")).app
+        running = asyncio.create_task(app.run())
+        async with asyncio.timeout(60):
+            await pumping.wait()
+            app.exit()
+            await running
+        assert forgot.is_set()
+    finally:
+        server.kill()

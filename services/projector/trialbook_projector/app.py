@@ -15,6 +15,7 @@ from trialbook.ids import UUIDv7Source
 from trialbook.log.setup import ensure_streams
 from trialbook.process import settle
 from trialbook.queries import ProjectorHealth
+from trialbook.tasks import ended
 from trialbook.times import rfc3339
 from trialbook.vault.keys import master_key
 from trialbook.vault.ring import KeyRing
@@ -83,8 +84,10 @@ class Projector:
                     self._tasks.append(group.create_task(sealer.schedule()))
                     self._tasks.append(group.create_task(ledger.run()))
                     self._tasks.append(group.create_task(renewer.run()))
-                    yield
-                    self._cancel()
+                    try:
+                        yield
+                    finally:
+                        await ended(*self._tasks)
                 await ledger.close()
             finally:
                 await self._live.close()
@@ -101,13 +104,8 @@ class Projector:
         """Before the connection is closed: answer what is asked, while the pump goes on; stop the pump, and sign."""
         await self._questions.finish(self._settings.wait_s)
         await self._direct.stop(self._settings.wait_s)
-        self._cancel()
-        await asyncio.wait(self._tasks)
+        await ended(*self._tasks)
         await self._ledger.finish()
-
-    def _cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
 
     def health(self) -> ProjectorHealth:
         """The state of this projector."""

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from trialbook import subjects
 from trialbook_gateway.direct.commands import carry_out
 from trialbook_gateway.direct.desk import Desk
+from trialbook_gateway.direct.fair_queue import Bounds
 from trialbook_gateway.direct.questions import ask
-from trialbook_gateway.direct.turns import Bounds
 from trialbook_gateway.services import Services
 
 MAX_OPEN = 256

@@ -15,7 +15,7 @@ from nats.aio.subscription import Subscription
 from trialbook import subjects
 from trialbook.errors import NotFound, Refusal
 from trialbook.ids import SLUG
-from trialbook_gateway.direct.turns import Bounds, Turns
+from trialbook_gateway.direct.fair_queue import Bounds, FairQueue
 from trialbook_gateway.limits import too_large
 from trialbook_gateway.problems import STATUS, internal, status_of
 from trialbook_gateway.services import Services
@@ -50,7 +50,7 @@ class Desk:
 
     def __init__(self, services: Services, subject: str, bounds: Bounds, answer: Answer) -> None:
         self._services, self._subject, self._answer = services, subject, answer
-        self._turns = Turns(bounds)
+        self._queue = FairQueue(bounds)
         self._subscription: Subscription | None = None
 
     async def start(self) -> None:
@@ -61,7 +61,7 @@ class Desk:
         """Hear no more, and finish what was taken, for at most ``DRAIN_S`` seconds."""
         if self._subscription is not None and self._services.nc.is_connected:
             await self._subscription.unsubscribe()
-        await self._turns.drain(DRAIN_S)
+        await self._queue.drain(DRAIN_S)
 
     async def _on_message(self, message: Msg) -> None:
         if not message.reply:  # nobody would learn what came of it
@@ -73,7 +73,7 @@ class Desk:
                 raise NotFound("workspace_not_found", "There is no such workspace.")
             if size > limit:
                 raise too_large(limit)
-            self._turns.offer(user, size, partial(self._serve, Asked(workspace, user, name, message)))
+            self._queue.offer(user, size, partial(self._serve, Asked(workspace, user, name, message)))
         except Refusal as refusal:
             await self._send(message, refused(refusal))
 

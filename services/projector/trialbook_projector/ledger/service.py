@@ -19,6 +19,7 @@ from trialbook.ledger.segments import Damaged
 from trialbook.log.api import call
 from trialbook.log.tail import Message
 from trialbook.streams import FACTS
+from trialbook.tasks import ended
 from trialbook_projector.ledger.chain import Checkpoints, Forked
 from trialbook_projector.ledger.child import verify_apart
 from trialbook_projector.ledger.files import TileWriter
@@ -36,7 +37,6 @@ HERE = 20_000
 """As many facts are verified within this process: a child would take longer to start."""
 AGAIN_S = 5.0
 TELL_S = 1.0
-CANCEL_S = 0.5
 LAST_S = 3.0
 """So long a stop may wait for the last checkpoint."""
 
@@ -77,11 +77,7 @@ class Ledger:
             for task in done:
                 task.result()
         finally:
-            # A reply that arrives in the moment of a cancellation swallows it (bpo-37658): cancel until they end.
-            while left := [task for task in tasks if not task.done()]:
-                for task in left:
-                    task.cancel()
-                await asyncio.wait(left, timeout=CANCEL_S)
+            await ended(*tasks)
 
     async def finish(self) -> None:
         """Hash and sign the last facts, while there is a connection; after ``run`` has ended."""

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from trialbook.errors import RateLimited, Unavailable
-from trialbook_gateway.direct import turns
-from trialbook_gateway.direct.turns import Bounds, Turns
+from trialbook_gateway.direct import fair_queue
+from trialbook_gateway.direct.fair_queue import Bounds, FairQueue
 
 
 class Work:
@@ -33,7 +33,7 @@ def bounds(open_: int = 2, waiting: int = 3, bytes_: int = 100, total: int = 3) 
 
 
 async def test_users_take_turns() -> None:
-    work, queue = Work(), Turns(bounds(total=1))
+    work, queue = Work(), FairQueue(bounds(total=1))
     for name in ("a1", "a2", "a3", "b1", "c1"):
         queue.offer(name[0], 1, partial(work, name))
     for _ in range(5):
@@ -43,7 +43,7 @@ async def test_users_take_turns() -> None:
 
 
 async def test_one_user_has_so_much_open_and_so_much_waiting() -> None:
-    work, queue = Work(), Turns(bounds())
+    work, queue = Work(), FairQueue(bounds())
     for number in range(5):
         queue.offer("a", 1, partial(work, f"a{number}"))
     with pytest.raises(RateLimited) as refused:
@@ -60,12 +60,12 @@ async def test_one_user_has_so_much_open_and_so_much_waiting() -> None:
 
 
 async def test_bytes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    work, queue = Work(), Turns(bounds(open_=1, waiting=9))
+    work, queue = Work(), FairQueue(bounds(open_=1, waiting=9))
     queue.offer("a", 500, partial(work, "a0"))  # alone, anything may pass
     queue.offer("a", 60, partial(work, "a1"))
     with pytest.raises(RateLimited):
         queue.offer("a", 60, partial(work, "a2"))
-    monkeypatch.setattr(turns, "TOTAL_BYTES", 100)
+    monkeypatch.setattr(fair_queue, "TOTAL_BYTES", 100)
     queue.offer("b", 1, partial(work, "b0"))
     with pytest.raises(Unavailable) as refused:
         queue.offer("b", 60, partial(work, "b1"))
@@ -76,7 +76,7 @@ async def test_bytes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_drain_ends_in_time() -> None:
-    work, queue = Work(), Turns(bounds())
+    work, queue = Work(), FairQueue(bounds())
     queue.offer("a", 1, partial(work, "a0"))
     async with asyncio.timeout(10):
         await queue.drain(0.05)

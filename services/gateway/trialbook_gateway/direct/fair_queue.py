@@ -40,8 +40,8 @@ class _Queue:
         self.in_turn = False
 
 
-class Turns:
-    """Takes work, and begins it user by user, one each in turn. The work handles its own failures."""
+class FairQueue:
+    """Fair queueing: takes work, and begins it user by user, one each in turn. The work handles its own failures."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
