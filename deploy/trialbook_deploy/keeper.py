@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -12,7 +13,7 @@ from contextlib import suppress
 from trialbook_deploy import front, nats, services
 from trialbook_deploy.child import Child
 from trialbook_deploy.errors import DeployError
-from trialbook_deploy.network import free_port, http_status, nats_answers, port_in_use, reachable_host
+from trialbook_deploy.network import held_port, http_status, nats_answers, port_in_use, reachable_host
 from trialbook_deploy.output import PrefixedOutput
 from trialbook_deploy.state import UpState, remove_state, write_state
 from trialbook_deploy.supervise import Supervisor, failure_text
@@ -41,6 +42,7 @@ class Keeper:
         self._ready = False
         self._server: nats.NatsServer | None = None
         self._port = options.port
+        self._held: socket.socket | None = None
         names = [f"runner-{number}" for number in range(1, options.runners + 1)]
         self._output = PrefixedOutput(sys.stdout, ["nats", "projector", "gateway", *names])
         self._supervisor = Supervisor(self._output, lifeline, on_change=self._write_state)
@@ -99,7 +101,7 @@ class Keeper:
 
     async def _start(self) -> None:
         options = self._options
-        self._port = _gateway_port(options)
+        self._take_port()
         try:
             async with asyncio.timeout(options.ready_timeout_seconds):
                 nats_url = await self._found_nats() if options.nats_url else await self._start_nats()
@@ -116,6 +118,18 @@ class Keeper:
         self._write_state()
         at = nats.without_credentials(nats_url)
         self._output.say(f"Trialbook is ready at {self.url} (NATS {at}, data {options.data_dir}; Ctrl-C stops it)")
+
+    def _take_port(self) -> None:
+        """The gateway's: the one that was asked for, or a free one that is kept for it while it starts, also again."""
+        host, port = self._options.host, self._options.port
+        try:
+            if port and port_in_use(host, port):
+                raise DeployError(f"Port {port} on {host} is in use. Give another --port, or 0.")
+            if not port:
+                self._held = held_port(host)
+                self._port = self._held.getsockname()[1]
+        except OSError as error:
+            raise DeployError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
 
     async def _found_nats(self) -> str:
         """The server or cluster that was named, once it answers: services that cannot connect only fill the screen."""
@@ -204,15 +218,6 @@ class Keeper:
                 children=self._supervisor.pids(),
             )
         )
-
-
-def _gateway_port(options: UpOptions) -> int:
-    try:
-        if options.port and port_in_use(options.host, options.port):
-            raise DeployError(f"Port {options.port} on {options.host} is in use. Give another --port, or 0.")
-        return options.port or free_port(options.host)
-    except OSError as error:
-        raise DeployError(f"Cannot listen on {options.host} port {options.port}: {error.strerror}.") from error
 
 
 def _lost_port(child: Child) -> bool:

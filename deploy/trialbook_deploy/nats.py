@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from trialbook_deploy.nats_accounts import (
     tap_text,
 )
 from trialbook_deploy.nats_users import Users
-from trialbook_deploy.network import LOOPBACK, free_port, http_status, listens, port_in_use
+from trialbook_deploy.network import LOOPBACK, held_port, http_status, listens, port_in_use
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 # The server counts a stream's upper bound as storage already taken and by default owns three quarters of the free
@@ -62,6 +63,8 @@ class NatsServer:
     password: str
     port: int
     monitor_port: int
+    held: tuple[socket.socket, ...]
+    """Keep the chosen ports for it, also while it starts again."""
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -122,12 +125,14 @@ def configure(data_dir: Path, port: int, *, taps: bool = True) -> NatsServer:
         )
     directory = data_dir / "nats"
     directory.mkdir(mode=0o700, exist_ok=True)
+    held = (held_port(), held_port())
     server = NatsServer(
         binary=find_binary(),
         directory=directory,
         password=_secret(directory, "password"),
-        port=port or free_port(),
-        monitor_port=free_port(),
+        port=port or held[0].getsockname()[1],
+        monitor_port=held[1].getsockname()[1],
+        held=held,
     )
     text = CONFIG.format(
         name="trialbook",

@@ -19,6 +19,21 @@ def free_port(host: str = LOOPBACK) -> int:
         return int(probe.getsockname()[1])
 
 
+def held_port(host: str = LOOPBACK) -> socket.socket:
+    """A bound socket on a free TCP port that nobody else is given as long as it is open.
+
+    It does not listen, so that a server can, which sets SO_REUSEADDR as servers do, and can again when it starts anew.
+    """
+    held = _socket(host)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, 0))
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
 def port_in_use(host: str, port: int) -> bool:
     """Whether binding `port` on `host` is refused. Raises OSError when `host` is none of this machine's addresses."""
     with _socket(host) as probe:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 CONFIG = """\
@@ -18,6 +19,9 @@ max_payload: 8388608
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 feature_flags {{ js_ack_fc_v2: false }}
 """
+
+
+START_S = 60.0
 
 
 def find_nats_server() -> str:
@@ -34,9 +38,11 @@ class NatsServer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        held = socket.socket()  # it does not listen, but as long as it is open nobody else is given its port
+        weakref.finalize(self, held.close)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        self.port: int = held.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +57,7 @@ class NatsServer:
         config.write_text(CONFIG.format(port=self.port, store=self.directory / "store"))
         with (self.directory / "nats.log").open("ab") as output:
             self.process = subprocess.Popen([find_nats_server(), "-c", str(config)], stdout=output, stderr=output)  # noqa: S603 -- our own server
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + START_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
