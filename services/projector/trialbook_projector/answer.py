@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 from nats.aio.client import Client
@@ -22,12 +22,15 @@ from trialbook.queries import (
     Dated,
     EventLines,
     Health,
+    ItemList,
     LedgerFacts,
     LedgerSegments,
+    MetricCompare,
     ProjectorHealth,
     Query,
     RunActivity,
     RunGet,
+    RunList,
     RunLogs,
     RunMetrics,
     RunRows,
@@ -44,10 +47,11 @@ from trialbook_projector.live import Live, Tables, opener
 from trialbook_projector.lookup import Lookup
 from trialbook_projector.queries import datasubjects, diff, facts, items, lines, past, runs, signals, trail
 from trialbook_projector.queries.fitting import fitted
-from trialbook_projector.queries.reading import EVERYWHERE, Reading, run_not_found, view
+from trialbook_projector.queries.reading import EVERYWHERE, Reading, SignalsWanted, owed, run_not_found, view
+from trialbook_projector.readers import one_state
 from trialbook_projector.segments import Segments
 from trialbook_projector.settings import Settings
-from trialbook_projector.tables.cache import RunEntry
+from trialbook_projector.tables.cache import LatestProgress, RunEntry
 from trialbook_projector.tables.facts import run_key
 from trialbook_projector.tables.store import Positions
 from trialbook_projector.watermarks import Watermarks
@@ -57,6 +61,11 @@ MAX_OPEN = 4096
 """Questions that are being answered at once; who asks beyond that is refused."""
 REPLY_MARGIN = 16 * 1024
 EMITTED = RunLogs | RunMetrics | RunRows
+STATED = RunGet | RunList | ItemList
+"""Answered with the exact position of the state that they tell, so that whoever follows from there misses nothing and
+hears nothing twice.
+"""
+STATE_TRIES = 8
 PATIENCE_S = 0.25
 """How long to wait for a position before asking the stream whether it exists."""
 _encode = msgspec.json.Encoder().encode
@@ -87,6 +96,12 @@ class Reply(msgspec.Struct, frozen=True):
 
     payload: bytes
     media_type: str | None = None
+
+
+class _Found(NamedTuple):
+    entry: RunEntry
+    progress: LatestProgress | None
+    seen: Positions
 
 
 class Answering:
@@ -134,6 +149,8 @@ class Answering:
         if entry.state.deleted:
             raise run_not_found(query.id)
         positions = Positions(head.marks.positions.facts, marks.positions.signals)
+        if owed(entry, positions):
+            return None
         return self._answered(_encode(view(entry, caches.progress.get(key))), positions)
 
     async def answer(self, workspace: str, query: Query) -> Reply:
@@ -158,36 +175,102 @@ class Answering:
         if isinstance(query, LedgerFacts | LedgerSegments):
             return self._answered(_encode(await self.segments.answer(workspace, query)), positions)
         if isinstance(query, Sql):
-            return await self._with_keys(partial(self._sql, workspace, query, positions))
+            return await self._with_keys(partial(self._sql_of_one_state, workspace, query))
         if _newest(query, workspace):
-            entry, progress = await self._lookup.run(workspace, query.id)
-            return self._answered(_encode(view(entry, progress)), positions)
-        return await self._with_keys(partial(self._read, workspace, query, positions))
+            return await self._newest_run(workspace, query.id)
+        try:
+            return await self._with_keys(partial(self._read, workspace, query, positions))
+        except SignalsWanted as wanted:
+            await self._soon(wanted.sequence)
+            return await self._with_keys(partial(self._read, workspace, query, marks.positions, hurried=True))
 
-    async def _sql(self, workspace: str, query: Sql, positions: Positions) -> Reply:
+    async def _newest_run(self, workspace: str, id_: str) -> Reply:
+        """A run from the head or the tables. Of one that is over the last progress is waited for, but not for long: how
+        runs end is told while the tables are behind with what others emit.
+        """
+        found = await self._looked_up(workspace, id_)
+        if missing := owed(found.entry, found.seen):
+            await self._soon(missing)
+            found = await self._looked_up(workspace, id_)
+        entry, seen = found.entry, found.seen
+        if entry.state.deleted:
+            raise run_not_found(id_)
+        told = view(entry, None if owed(entry, seen) else found.progress)
+        return self._answered(_encode(told), Positions(max(seen.facts, entry.sequence), seen.signals))
+
+    async def _looked_up(self, workspace: str, id_: str) -> _Found:
+        """A run, and positions which what was found is at least as new as. Raises ``NotFound``."""
+        key, seen = run_key(workspace, id_), self._live.watermarks.positions
+        entry = self._live.head.run(key)
+        if entry is not None:
+            return _Found(entry, self._live.tables.caches.progress.get(key), seen)
+        return _Found(*await self._lookup.run(workspace, id_), seen)
+
+    async def _soon(self, signals: int) -> None:
+        """Wait a moment for signals; those that are gone from the stream count as applied from then on."""
+        try:
+            await self._live.watermarks.wait(0, signals, min(PATIENCE_S, self._settings.wait_s))
+        except Unavailable:
+            if signals <= await self._last(SIGNALS):
+                await self._pass_over_gone(signals)
+
+    async def _pass_over_gone(self, signals: int) -> None:
+        if await gone(self._nc, self._live.watermarks.positions.signals, signals):
+            await self._live.pass_over(signals)
+
+    async def _last(self, stream: str) -> int:
+        return int((await call(self._nc, f"STREAM.INFO.{stream}"))["state"]["last_seq"])
+
+    async def _sql_of_one_state(self, workspace: str, query: Sql) -> Reply:
+        """The answer from tables in which everything is there that ended runs have emitted.
+
+        Raises ``Unavailable`` (code ``projection_behind``).
+        """
+        for _ in range(STATE_TRIES):
+            try:
+                return await self._sql(workspace, query, self._live.watermarks.positions)
+            except SignalsWanted as wanted:
+                try:
+                    await self._wait(self._live.watermarks, 0, wanted.sequence)
+                except Invalid:  # the stream has lost its end: nothing will come
+                    return await self._sql(workspace, query, self._live.watermarks.positions, hurried=True)
+        raise Unavailable("projection_behind", "Runs keep ending whose signals are still on their way; try again.")
+
+    async def _sql(self, workspace: str, query: Sql, positions: Positions, *, hurried: bool = False) -> Reply:
         tables = self._live.tables
         then = partial(self._reading, tables, workspace, query, positions) if query.as_of else None
-        result = await sql.run(tables.sql, workspace, query, self._settings, self._room(), then)
+        looked = sql.Looked(then, None if hurried or then else positions.signals)
+        result = await sql.run(tables.sql, workspace, query, self._settings, self._room(), looked)
         if result.media_type is not None:
             return Reply(result.payload, result.media_type)
         return self._answered(result.payload, positions)
 
-    async def _read(self, workspace: str, query: Query, positions: Positions) -> Reply:
-        """What a reader's thread finds in the tables, now or at the moment that the question looks back to."""
+    async def _read(self, workspace: str, query: Query, positions: Positions, *, hurried: bool = False) -> Reply:
+        """What a reader's thread finds in one state of the tables, now or at the moment that is looked back to."""
         tables = self._live.tables
+        dated = isinstance(query, Dated) and bool(query.as_of)
 
         def read(cursor: Any) -> tuple[bytes, Positions]:
-            reading = self._reading(tables, workspace, query, positions, cursor)
+            at = tables.store.positions(cursor) if isinstance(query, STATED) else positions
+            reading = self._reading(tables, workspace, query, at, cursor, hurried=hurried)
             if isinstance(query, EventLines):
-                return lines.lines(reading, query, self._room()), positions
+                return lines.lines(reading, query, self._room()), at
             found = fitted(READ[query.NAME], reading, query, self._room())
-            return found, positions if reading.past is None else Positions(reading.past.sequence, positions.signals)
+            return found, at if reading.past is None else Positions(reading.past.sequence, at.signals)
 
-        found, seen = await tables.readers.run(read)
+        def at_once(cursor: Any) -> tuple[bytes, Positions]:
+            with one_state(cursor):
+                return read(cursor)
+
+        # Log lines are counted from memory first, which the tables must not be older than; lines of facts never change.
+        apart = isinstance(query, RunLogs | EventLines) and not dated
+        found, seen = await tables.readers.run(read if apart else at_once)
         return Reply(found, lines.MEDIA_TYPE) if isinstance(query, EventLines) else self._answered(found, seen)
 
-    def _reading(self, tables: Tables, workspace: str, query: Query, positions: Positions, cursor: Any) -> Reading:
-        reading = Reading(cursor, workspace, tables.caches, positions, opener(self._live.keys))
+    def _reading(
+        self, tables: Tables, workspace: str, query: Query, positions: Positions, cursor: Any, *, hurried: bool = False
+    ) -> Reading:
+        reading = Reading(cursor, workspace, tables.caches, positions, opener(self._live.keys), hurried=hurried)
         if isinstance(query, Dated) and query.as_of:
             reading.past = past.moment_of(reading, query.as_of)
         return reading
@@ -206,7 +289,7 @@ class Answering:
         """How far the tables must be to look back to a moment: of a time or of now, as far as the ledger is now."""
         if is_sequence(moment):
             return sequence_of(moment)
-        return int((await call(self._nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"])
+        return await self._last(FACTS)
 
     def _must_be_intact(self) -> None:
         if self._ledger is not None:
@@ -230,7 +313,9 @@ class Answering:
         Who was told that a run is finished then reads all of it, however busy the writer is.
         """
         facts, signals = query.at_least, query.at_least_signals
-        ids = query.ids if isinstance(query, RunActivity) else [query.id] if isinstance(query, EMITTED) else []
+        ids = [query.id] if isinstance(query, EMITTED) else []
+        if isinstance(query, RunActivity | MetricCompare):
+            ids = query.ids if isinstance(query, RunActivity) else query.runs
         for entry in await asyncio.gather(*(self._known(workspace, id_) for id_ in ids)):
             if entry is not None and (entry.state.terminal or (isinstance(query, Dated) and query.as_of)):
                 facts, signals = max(facts, entry.sequence), max(signals, entry.state.signal_sequence)
@@ -255,13 +340,12 @@ class Answering:
             await marks.wait(facts, signals, min(PATIENCE_S, self._settings.wait_s))
         except Unavailable:
             for stream, wanted in ((FACTS, facts), (SIGNALS, signals)):
-                last = int((await call(self._nc, f"STREAM.INFO.{stream}"))["state"]["last_seq"])
-                if wanted > last:
+                if wanted > (last := await self._last(stream)):
                     raise Invalid(
                         "sequence_ahead", f"{stream} ends at sequence {last}; {wanted} does not exist yet.", last=last
                     ) from None
-            if marks is self._live.watermarks and await gone(self._nc, marks.positions.signals, signals):
-                await self._live.pass_over(signals)
+            if marks is self._live.watermarks:
+                await self._pass_over_gone(signals)
             await marks.wait(facts, signals, self._settings.wait_s)
 
     def _room(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trialbook_projector.live import Live
 from trialbook_projector.queries.reading import run_not_found
+from trialbook_projector.readers import one_state
 from trialbook_projector.tables import find
 from trialbook_projector.tables.cache import LatestProgress, RunEntry
 from trialbook_projector.tables.facts import run_key
@@ -63,8 +64,9 @@ class Lookup:
         tables, positions = self._live.tables, self._live.watermarks.positions
 
         def read(cursor: Any) -> dict[str, Found]:
-            entries = find.runs(cursor, keys)
-            progress = find.progress(cursor, [e.id for e in entries])
+            with one_state(cursor):
+                entries = find.runs(cursor, keys)
+                progress = find.progress(cursor, [e.id for e in entries])
             return {k: (e, progress.get(k)) for e in entries for k in (run_key(e.workspace, e.id),)}
 
         found = await tables.readers.run(read)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from trialbook.errors import Unavailable
 from trialbook_projector.tables.store import Store
 
 T = TypeVar("T")
+
+
+@contextmanager
+def one_state(cursor: Any) -> Iterator[None]:
+    """What is read inside is of one state of the tables, that at the first statement, whatever is committed then."""
+    cursor.begin()
+    try:
+        yield
+    finally:
+        cursor.rollback()
 
 
 class Readers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
@@ -17,16 +18,31 @@ from trialbook.errors import Invalid, Refusal, TimedOut, TooLarge
 from trialbook.ids import parse_slug
 from trialbook.queries import Sql, SqlResult
 from trialbook_projector import sqlformat, sqlpast
-from trialbook_projector.queries.reading import EVERYWHERE, Reading
-from trialbook_projector.readers import Readers
+from trialbook_projector.queries.reading import EVERYWHERE, Reading, SignalsWanted
+from trialbook_projector.readers import Readers, one_state
 from trialbook_projector.settings import Settings
 from trialbook_projector.sqlguard import Guard, first_line
 from trialbook_projector.tables.schema import USER_VIEWS
 
 Then = Callable[[Any], Reading]
 """Gives the reading of a cursor that looks back to a moment."""
+EMITTED = re.compile(r"(?i)\b(logs|metrics|records|progress|emitted)\b")
+"""The views of what runs have emitted."""
+OWED = "SELECT max(r.signal_sequence) FROM book.runs AS r WHERE r.terminal AND r.signal_sequence > ? AND {scope}"
 BATCH_ROWS = 2048
 MAX_ARROW_BYTES = 64 * 1024**2
+
+
+class Looked(NamedTuple):
+    """Where a statement looks: ``then``, at a moment that is past; else now, and what it reads of signals must be there
+    to the end for each run that is over. ``signals``: up to there it is; None: whatever is there will do.
+    """
+
+    then: Then | None = None
+    signals: int | None = None
+
+
+ANYHOW = Looked()
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -37,19 +53,19 @@ class Result(msgspec.Struct, frozen=True):
 
 
 async def run(
-    readers: Readers, workspace: str, query: Sql, settings: Settings, room: int, then: Then | None = None
+    readers: Readers, workspace: str, query: Sql, settings: Settings, room: int, looked: Looked = ANYHOW
 ) -> Result:
-    """Answer one query; ``room`` is the number of bytes a reply may have, ``then`` looks back.
+    """Answer one query from one state of the tables; ``room`` is the number of bytes a reply may have.
 
-    Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge`` or
-    ``TimedOut``.
+    Raises ``Invalid`` (``invalid_sql``, ``sql_not_allowed``, ``sql_failed``, ``invalid_limit``), ``TooLarge``,
+    ``TimedOut``, or ``SignalsWanted``.
     """
     if not 1 <= query.max_rows <= settings.sql_max_rows:
         raise Invalid("invalid_limit", f"max_rows must be 1 to {settings.sql_max_rows}.")
     if not 0 < query.timeout_s <= settings.sql_max_s:
         raise Invalid("invalid_limit", f"timeout_s must be more than 0 and at most {settings.sql_max_s:g} seconds.")
     scope = "true" if workspace == EVERYWHERE else f"r.workspace = '{parse_slug(workspace, 'workspace')}'"
-    return await readers.run(lambda cursor: _Session.of(cursor, scope, then).answer(query, room))
+    return await readers.run(lambda cursor: _Session.of(cursor).answer(query, room, scope, looked))
 
 
 class _Session:
@@ -63,24 +79,43 @@ class _Session:
         self._guard = Guard(cursor)
 
     @classmethod
-    def of(cls, cursor: Any, scope: str, then: Then | None) -> _Session:
-        """The session of this thread and cursor, with views for ``scope``, now or then."""
+    def of(cls, cursor: Any) -> _Session:
+        """The session of this thread and cursor."""
         session: _Session | None = getattr(cls._local, "session", None)
         if session is None or session._cursor is not cursor:
             session = cls._local.session = cls(cursor)
-        if then is not None or session._scope != scope:
-            session._scope = ""
-            for name, view in (USER_VIEWS if then is None else sqlpast.views(then(cursor))).items():
-                # sql: our own names and views; the scope holds a checked workspace token
-                cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {view.format(scope=scope)}")
-            session._scope = scope if then is None else ""
         return session
 
-    def answer(self, query: Sql, room: int) -> Result:
+    def _see(self, scope: str, then: Then | None) -> None:
+        """Have views for ``scope``, now or then."""
+        if then is None and self._scope == scope:
+            return
+        self._scope = ""
+        for name, view in (USER_VIEWS if then is None else sqlpast.views(then(self._cursor))).items():
+            # sql: our own names and views; the scope holds a checked workspace token
+            self._cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {view.format(scope=scope)}")
+        self._scope = scope if then is None else ""
+
+    def _must_be_there(self, text: str, scope: str, signals: int | None) -> None:
+        """Raises ``SignalsWanted`` when runs are over whose signals are not all there, and the statement reads some."""
+        if signals is None or not EMITTED.search(text):
+            return
+        # sql: a constant; the scope holds a checked workspace token
+        last = self._cursor.execute(OWED.format(scope=scope), [signals]).fetchall()[0][0]
+        if last is not None:
+            raise SignalsWanted(last)
+
+    def answer(self, query: Sql, room: int, scope: str, looked: Looked) -> Result:
+        """The rows, or what is wrong with the statement."""
         started = time.monotonic()
+        if looked.then is None:
+            self._see(scope, None)  # views of now are kept: not in the transaction, which is rolled back
         text = self._guard.check(query.sql)
         try:
-            with _deadline(self._cursor, query.timeout_s):
+            with one_state(self._cursor), _deadline(self._cursor, query.timeout_s):
+                if looked.then is not None:
+                    self._see(scope, looked.then)
+                self._must_be_there(text, scope, looked.signals)
                 types, table, truncated = self._read(text, query)
             return _result(query, types, table, truncated, started, room)
         except Refusal:

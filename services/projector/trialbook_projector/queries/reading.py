@@ -22,6 +22,14 @@ EVERYWHERE = "_"
 NO_LIMIT = (1 << 63) - 1
 
 
+class SignalsWanted(Exception):
+    """A run is over whose signals are not all in the tables; ask again when those up to ``sequence`` are."""
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(f"signals up to {sequence}")
+        self.sequence = sequence
+
+
 class Moment(msgspec.Struct, frozen=True):
     """What is looked back to: the last fact that counts, and a time (Unix microseconds) for what has no fact."""
 
@@ -48,13 +56,17 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Reading:
-    """One question's view of the tables; ``past``: the moment that is looked back to; ``open_`` reads sealed facts."""
+    """One question's view of the tables; ``past``: the moment that is looked back to; ``open_`` reads sealed facts.
+
+    ``hurried``: what is not there yet is left out instead of raising ``SignalsWanted``.
+    """
 
     def __init__(
-        self, cursor: Any, workspace: str, caches: Caches, positions: Positions, open_: Open = as_it_is
-    ) -> None:
+        self, cursor: Any, workspace: str, caches: Caches, positions: Positions, open_: Open = as_it_is,
+        *, hurried: bool = False,
+    ) -> None:  # fmt: skip
         self.cursor, self.workspace, self.caches, self.positions = cursor, workspace, caches, positions
-        self.open = open_
+        self.open, self.hurried = open_, hurried
         self.past: Moment | None = None
 
     def rows(self, sql: str, params: list[Any]) -> list[Any]:
@@ -94,8 +106,14 @@ def run_not_found(id_: str) -> NotFound:
     return NotFound("run_not_found", f"There is no run {id_[:80]!r} in this workspace.")
 
 
+def owed(entry: RunEntry, positions: Positions) -> int:
+    """The last signal of a run that is over but not in the tables up to there; 0: nothing is missing."""
+    last = entry.state.signal_sequence
+    return last if entry.state.terminal and last > positions.signals else 0
+
+
 def view(entry: RunEntry, progress: LatestProgress | None, *, brief: bool = False) -> RunView:
-    """A run as readers see it."""
+    """A run as readers see it. ``progress`` is the latest one, None where that is not known."""
     news = progress is not None and progress.cursor >> 16 > entry.state.reset_signals
     latest = msgspec.json.decode(progress.json) if progress is not None and news else None
     full = run_view(entry.workspace, entry.id, entry.state, entry.sequence, latest)

@@ -13,6 +13,8 @@ from trialbook.views import RunView
 from trialbook_projector.queries import past
 from trialbook_projector.queries.reading import (
     Reading,
+    SignalsWanted,
+    owed,
     pack_cursor,
     page_limit,
     placeholders,
@@ -72,8 +74,14 @@ def _unchanged(reading: Reading) -> tuple[str, list[Any]]:
 
 
 def _progress(reading: Reading, entries: list[RunEntry]) -> dict[str, LatestProgress]:
+    """The latest progress of each run; not of one that is over and whose last progress may still be on its way."""
     if reading.past is not None:
         return _progress_then(reading, entries)
+    behind = [owed(entry, reading.positions) for entry in entries]
+    if any(behind) and not reading.hurried:
+        raise SignalsWanted(max(behind))
+    entries = [entry for entry, missing in zip(entries, behind, strict=True) if not missing]
+    remembered = reading.caches.positions
     known: dict[str, LatestProgress] = {}
     missing = []
     for entry in entries:
@@ -83,6 +91,8 @@ def _progress(reading: Reading, entries: list[RunEntry]) -> dict[str, LatestProg
             known[key] = progress
         elif not reading.caches.progress.complete:
             missing.append(entry.id)
+    if remembered != reading.positions or reading.caches.positions is not remembered:
+        return find.progress(reading.cursor, [entry.id for entry in entries])  # what is remembered is of another state
     return known | find.progress(reading.cursor, missing) if missing else known
 
 

@@ -55,9 +55,10 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caches:
-    """The newest committed state of what was used last."""
+    """The newest committed state of what was used last. ``positions``: as of where; None while it is being changed."""
 
     def __init__(self, store: Store, capacity: Capacity) -> None:
+        self.positions: Positions | None = store.positions()
         empty = {
             t: store.writer.execute(f"SELECT count(*) FROM book.{t}").fetchone()[0] == 0  # noqa: S608 -- our own names
             for t in ("runs", "items", "emitted")
@@ -166,6 +167,7 @@ class Writer:
 
     def publish(self, applied: Applied) -> None:
         """Make a committed batch the newest knowledge. Doing it twice changes nothing."""
+        self.caches.positions = None
         for key, run in applied.runs.items():
             self.caches.put_run(key, run, applied.progress.get(key))
         for key, item in applied.items.items():
@@ -176,7 +178,7 @@ class Writer:
             self.caches.put_progress(key, progress)
         if applied.erased:
             self.caches.forget()
-        self.positions = applied.positions
+        self.positions = self.caches.positions = applied.positions
 
     def prepare(
         self, facts: Sequence[Message], signals: Sequence[Message], settle: Callable[[], None] = _nothing
@@ -242,7 +244,7 @@ class Writer:
         """Count signals up to there as applied: those that are not are gone from the stream."""
         if signals > self.positions.signals:
             self.store.writer.execute(UPDATE_POSITIONS, [self.positions.facts, signals])
-            self.positions = Positions(self.positions.facts, signals)
+            self.positions = self.caches.positions = Positions(self.positions.facts, signals)
 
     def forget(self) -> None:
         """Know only what the file holds."""
