@@ -27,7 +27,7 @@ from trialbook_deploy.state import UpState
 
 RECORD = "users.json"
 LOCK = "users.lock"
-RELOAD_SECONDS = 5.0
+RELOAD_SECONDS = 20.0
 POLL_SECONDS = 0.02
 MAX_USERS = 1000
 
@@ -138,7 +138,7 @@ async def reload(state: UpState) -> None:
 async def _loaded(state: UpState) -> str:
     """When the server last read its configuration, as it says."""
     host, _, port = str(state.nats_monitor_url).rpartition("/")[2].rpartition(":")
-    status, body = await http_status(host, int(port), "/varz")
+    status, body = await http_status(host, int(port), "/varz", RELOAD_SECONDS)
     if status != 200:
         raise DeployError(f"nats-server does not answer at {state.nats_monitor_url}: {body}")
     return str(json.loads(body)["config_load_time"])

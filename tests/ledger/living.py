@@ -76,7 +76,7 @@ async def submit(http: httpx.AsyncClient, workload: str, key: str = "", **more: 
 
 async def begun(http: httpx.AsyncClient) -> None:
     """Until the first session has its own datasets: they are made in the background after the start."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while not (await http.get("/algomancy/api/v1/sessions/main/scenarios")).json():
             await asyncio.sleep(0.1)
 

@@ -6,6 +6,7 @@ Signatures are verified as S3 does, and trouble can be ordered: answers 503, and
 import hashlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,6 +151,8 @@ def serving() -> Iterator[S3]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
             yield s3
         finally:
             server.should_exit = True

@@ -15,6 +15,7 @@ from trialbook.ledger.export import Exporter, Options
 from trialbook.ledger.importing import Importer, checked
 from trialbook.ledger.storage import LocalStorage
 from trialbook.log.connect import connect
+from trialbook.tasks import ended
 from trialbook.testing.server import NatsServer
 from trialbook_projector import rebuild
 from trialbook_projector.live import Live, Tables
@@ -51,7 +52,7 @@ class Projecting:
             for message in messages:
                 last[stream] = (await self.nc.jetstream().publish(message.subject, message.data)).seq
             messages.clear()
-        await self.live.watermarks.wait(last["FACTS"], last["SIGNALS"], 20)
+        await self.live.watermarks.wait(last["FACTS"], last["SIGNALS"], 60)
 
     async def speak(self, runs: list[str], times: int = 1) -> int:
         """A chunk of lines, a point and progress of each run; the last sequence."""
@@ -74,8 +75,7 @@ class Projecting:
         return bool(counts) and all(count == rows for _, _, count, rows in counts) and total == different
 
     async def close(self) -> None:
-        self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
+        await ended(self._pump)
         await self.live.close()
 
 
@@ -170,7 +170,7 @@ async def test_an_imported_ledger_counts_what_is_left_once(
     try:
         await Importer(nc, empty.url, files, await checked(files)).run()
         there = Projecting(nc, empty.url, tmp_path / "other")
-        await there.live.watermarks.wait(3, 36, 20)
+        await there.live.watermarks.wait(3, 36, 60)
         assert await there.counted_once()
         assert (await there.rebuilder.rebuild(check=False)).identical
         await there.speak(runs)

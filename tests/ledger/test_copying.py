@@ -1,6 +1,5 @@
 """Export and import between real servers: filters, holes, interruptions, and what is refused."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,7 +28,6 @@ from trialbook.ledger.segments import Damaged, message_id
 from trialbook.ledger.storage import Content, LocalStorage
 from trialbook.log.api import call
 from trialbook.log.connect import connect
-from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Message
 from trialbook.streams import CHECKPOINTS, FACTS, SIGNALS
 from trialbook.testing.server import NatsServer
@@ -233,21 +231,28 @@ async def test_an_import_outlives_its_server(
         other.kill()
 
 
-async def test_somebody_who_writes_meanwhile_is_noticed(filled: Client, server: NatsServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["_publish", "append"])
+async def test_somebody_who_writes_meanwhile_is_noticed(
+    filled: Client, server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """After the first of many messages, and after the last one."""
     target = LocalStorage(tmp_path / "export")
     manifest = await exporter(filled, server.url, target).run()
+    monkeypatch.setattr("trialbook.ledger.appending.AT_ONCE", 50)
+    taken, written = getattr(Appender, step), 0
     async with empty(tmp_path / "nats") as (nc, url):
-        await ensure_streams(nc)
 
-        async def disturb() -> None:
-            while not (await call(nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"]:
-                await asyncio.sleep(0)
-            await nc.jetstream().publish("fact.x.run.y.started", b"{}")
+        async def disturbed(self: Appender, *given: Any) -> None:
+            nonlocal written
+            await taken(self, *given)
+            written += 1
+            if written == 1:
+                await nc.jetstream().publish("fact.x.run.y.started", b"{}")
 
-        disturber = asyncio.create_task(disturb())
+        monkeypatch.setattr(Appender, step, disturbed)
         with pytest.raises((Conflict, Damaged)):
             await Importer(nc, url, target, manifest).run()
-        await disturber
+        assert written
 
 
 async def test_what_is_not_whole_is_refused(filled: Client, server: NatsServer, tmp_path: Path) -> None:

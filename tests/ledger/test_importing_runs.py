@@ -84,18 +84,18 @@ async def test_runners_begin_with_what_has_not_ended(imported: tuple[Ledger, str
     runner = await RunnerProcess(url, "one", tmp_path, **POOLS).ready()
     try:
         for part, attempt in ((history.again, 2), (history.running, 2), (history.waiting, 1)):
-            state = await ledger.end(part.aggregate, 30)
+            state = await ledger.end(part.aggregate, 60)
             assert (state.status, state.attempt) == ("completed", attempt)
         assert "attempt_lost" in await ledger.types(history.running.aggregate)
         assert await ledger.types(history.elsewhere.aggregate) == ["submitted"]
-        await ledger.end(await ledger.submit("noop", pool="new"))
-        assert await consumed(ledger.nc, "default") <= 10 * (3 + LATER), "with redeliveries, but not thousands"
-        assert await consumed(ledger.nc, "new") == 1
+        await ledger.end(await ledger.submit("noop", pool="new"), 60)
+        assert await consumed(ledger.nc, "default") < FINISHED, "with redeliveries, but not thousands"
+        assert await consumed(ledger.nc, "new") >= 1
     finally:
         await runner.stop()
     runner = await RunnerProcess(url, "two", tmp_path, **POOLS).ready()  # its consumers are there already
     try:
-        await ledger.end(await ledger.submit("noop"))
+        await ledger.end(await ledger.submit("noop"), 60)
     finally:
         await runner.stop()
     new = {m.subject.split(".")[3] for m in await stream_of_facts(ledger.nc) if m.sequence > last}

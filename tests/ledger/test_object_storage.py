@@ -16,6 +16,7 @@ from trialbook.ledger.export import Exporter, Options
 from trialbook.ledger.importing import Importer, checked
 from trialbook.ledger.storage import SegmentStorage
 from trialbook.log.purged import boundary
+from trialbook.tasks import ended
 from trialbook.testing.server import NatsServer
 from trialbook_projector.pump import Pump
 from trialbook_projector.segments_store import open_storage
@@ -110,7 +111,6 @@ async def test_facts_are_sealed_into_it_and_read_again(
         with pytest.raises(Exception, match="not in the storage"):
             await bench.everything()
     finally:
-        pump.cancel()
-        await asyncio.gather(pump, return_exceptions=True)
+        await ended(pump)
         await bench.log.close()
         await bench.live.close()

@@ -1,7 +1,6 @@
 """The sealer beside a real server and real tables: boundaries, interruptions at every step, and writers meanwhile."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from trialbook.log.tail import Message
 from trialbook.ports import Part, VersionConflict
 from trialbook.queries import LedgerSegments, SegmentList
 from trialbook.streams import FACTS
+from trialbook.tasks import ended
 from trialbook.testing.server import NatsServer
 from trialbook_projector import seal_write
 from trialbook_projector.live import Live, Tables
@@ -115,7 +115,7 @@ class Bench:
     async def settle(self) -> int:
         """Until the tables have everything; the last sequence."""
         last = await self.log.last_sequence()
-        await self.live.watermarks.wait(last, 0, 10)
+        await self.live.watermarks.wait(last, 0, 60)
         return last
 
     async def seal(self, before: str = "", **more: Any) -> Any:
@@ -145,8 +145,7 @@ async def bench(nc: Client, server: NatsServer, tmp_path: Path) -> AsyncIterator
     await made.log.start()
     pump = asyncio.create_task(Pump(nc, made.live, made.fragile).run())
     yield made
-    pump.cancel()
-    await asyncio.gather(pump, return_exceptions=True)
+    await ended(pump)
     await made.log.close()
     await made.live.close()
 
@@ -364,13 +363,11 @@ async def test_tables_behind_the_boundary_are_filled_from_segments(bench: Bench,
     live = Live(Tables(current_path(settings.folder), settings))
     pump = asyncio.create_task(Pump(bench.nc, live, bench.fragile).run())
     try:
-        await live.watermarks.wait(30, 0, 10)
+        await live.watermarks.wait(30, 0, 60)
         rows = await live.tables.sql.run(lambda c: c.execute("SELECT count(*) FROM book.facts").fetchone())
         assert rows == (30,)
     finally:
-        pump.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await pump
+        await ended(pump)
         await live.close()
 
 

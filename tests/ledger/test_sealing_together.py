@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from trialbook.errors import Conflict
 from trialbook.log import purging
 from trialbook.log.lease import Lease, Lost
 from trialbook.log.purged import Boundary, boundary
+from trialbook.tasks import ended
 from trialbook.testing.server import NatsServer
 from trialbook_projector.pump import Pump
 from trialbook_projector.seal import Order, Sealer
@@ -29,12 +31,23 @@ async def benches(nc: Client, server: NatsServer, tmp_path: Path) -> AsyncIterat
         await bench.log.start()
     pumps = [asyncio.create_task(Pump(nc, bench.live, bench.fragile).run()) for bench in made]
     yield made
-    for pump in pumps:
-        pump.cancel()
-    await asyncio.gather(*pumps, return_exceptions=True)
+    await ended(*pumps)
     for bench in made:
         await bench.log.close()
         await bench.live.close()
+
+
+@pytest.fixture
+def purge_now(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Nobody who has moved the boundary purges before this is set."""
+    now, purge = asyncio.Event(), purging.purge
+
+    async def later(*given: Any, **options: Any) -> int:
+        await now.wait()
+        return await purge(*given, **options)
+
+    monkeypatch.setattr(purging, "purge", later)
+    return now
 
 
 def sealer(bench: Bench, *, grace_s: float = 0.0, lease_s: float = 60.0) -> Sealer:
@@ -47,8 +60,8 @@ async def settled(benches: list[Bench]) -> int:
 
 
 async def begun(bench: Bench) -> None:
-    """Until the boundary has moved; a sealer with a long grace has not purged anything then."""
-    async with asyncio.timeout(20):
+    """Until the boundary has moved; a sealer that waits has not purged anything then."""
+    async with asyncio.timeout(60):
         while not (await boundary(bench.nc)).sequence:
             await asyncio.sleep(0.01)
 
@@ -71,11 +84,13 @@ async def test_the_second_is_told_who_seals_and_since_when(benches: list[Bench])
     assert (await sealer(benches[1]).seal(Order(before=last))).purged == 6  # given back, and not expired
 
 
-async def test_of_many_at_once_one_seals(benches: list[Bench]) -> None:
+async def test_of_many_at_once_one_seals(benches: list[Bench], purge_now: asyncio.Event) -> None:
     for _ in range(3):
         await benches[0].finished()
     last = str(await settled(benches) + 1)
-    tries = (sealer(bench, grace_s=0.5).seal(Order(before=last)) for bench in benches)
+    tries = [asyncio.create_task(sealer(bench).seal(Order(before=last))) for bench in benches]
+    await asyncio.wait(tries, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    purge_now.set()
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     reports = [one for one in outcomes if not isinstance(one, BaseException)]
     assert [report.purged for report in reports] == [6]
@@ -85,12 +100,17 @@ async def test_of_many_at_once_one_seals(benches: list[Bench]) -> None:
 async def test_a_killed_sealer_is_forgotten_and_a_revived_one_does_no_more(benches: list[Bench]) -> None:
     await benches[0].finished()
     last = await settled(benches)
-    suspended = Lease(benches[0].nc, "seal", "suspended", "The suspended one", lease_s=0.5)
-    await suspended._take()  # and no renewal
+
+    def suspended(lease_s: float) -> Lease:
+        return Lease(benches[0].nc, "seal", "suspended", "The suspended one", lease_s=lease_s)
+
+    await suspended(3600)._take()
     with pytest.raises(Conflict):
         await sealer(benches[1]).seal(Order(before=str(last + 1)))
+    revived = suspended(0.5)
+    await revived._take()  # and no renewal
     purged, refusals = 0, []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not purged:
             try:
                 purged = (await sealer(benches[1]).seal(Order(before=str(last + 1)))).purged
@@ -100,7 +120,7 @@ async def test_a_killed_sealer_is_forgotten_and_a_revived_one_does_no_more(bench
     assert purged == 2
     assert set(refusals) <= {"suspended"}
     with pytest.raises(Lost):
-        await suspended.still()
+        await revived.still()
 
 
 async def test_who_comes_back_with_its_own_id_waits_for_nobody(benches: list[Bench]) -> None:
@@ -111,15 +131,18 @@ async def test_who_comes_back_with_its_own_id_waits_for_nobody(benches: list[Ben
     assert (await sealer(benches[0]).seal(Order(before=str(last + 1)))).purged == 2
 
 
-async def test_a_sealer_that_has_lost_its_lease_moves_and_purges_nothing(benches: list[Bench]) -> None:
+async def test_a_sealer_that_has_lost_its_lease_moves_and_purges_nothing(
+    benches: list[Bench], purge_now: asyncio.Event
+) -> None:
     await benches[0].finished()
     last = await benches[0].settle()
-    slow = sealer(benches[0], lease_s=3600, grace_s=1.0)
+    slow = sealer(benches[0], lease_s=3600)
     sealing = asyncio.create_task(slow.seal(Order(before=str(last + 1))))
     await begun(benches[0])
     thief = Lease(benches[0].nc, "seal", "thief", "The thief")
     thief._sequence = slow._lease._sequence
     await thief.still()
+    purge_now.set()
     with pytest.raises(Conflict) as refused:
         await sealing
     assert refused.value.code == "seal_lost"

@@ -194,7 +194,7 @@ class TestS3InTrouble:
         environment = os.environ | trouble.environment
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)
         try:
-            assert await asyncio.to_thread(trouble.parts.wait, 30)
+            assert await asyncio.to_thread(trouble.parts.wait, 90)
         finally:
             process.kill()
             await process.wait()

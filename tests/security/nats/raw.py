@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from trialbook.nkeys import user_of
+
+PATIENCE_S = 30.0
 
 
 class Raw:
@@ -21,7 +24,11 @@ class Raw:
         """Connect with a user's seed."""
         raw, info = await cls._open(url)
         key = user_of(seed)
-        await raw._greet({"nkey": key.public, "sig": key.sign(info["nonce"]).decode()})
+        try:
+            await raw._greet({"nkey": key.public, "sig": key.sign(info["nonce"]).decode()})
+        except ConnectionRefusedError:
+            await raw.close()
+            raise
         return raw
 
     @classmethod
@@ -45,11 +52,11 @@ class Raw:
         await self._writer.drain()
 
     async def say(self, data: bytes) -> bytes:
-        """Send bytes, and give what the server says until it hangs up or is silent for a while."""
+        """Send bytes, and give what the server says until it hangs up, or for a long while."""
         self._writer.write(data)
         said = b""
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE_S):
                 while more := await self._reader.read(4096):
                     said += more
         except (TimeoutError, ConnectionError):
@@ -61,7 +68,10 @@ class Raw:
     async def close(self) -> None:
         """Hang up once everything was read by the server."""
         self._writer.write(b"PING\r\n")
-        await asyncio.sleep(0.1)
+        with contextlib.suppress(ConnectionError):  # the server was quicker
+            async with asyncio.timeout(PATIENCE_S):
+                while (line := await self._reader.readline()) and not line.startswith(b"PONG"):
+                    continue
         self._writer.close()
 
     @classmethod
@@ -74,7 +84,7 @@ class Raw:
     async def _greet(self, options: dict[str, Any]) -> None:
         greeting = {"verbose": False, "headers": True, "lang": "raw", "version": "1", "protocol": 1, **options}
         self._writer.write(b"CONNECT " + json.dumps(greeting).encode() + b"\r\nPING\r\n")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             while line := await self._reader.readline():
                 if line.startswith(b"PONG"):
                     return

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.security.nats.attacks.all import ATTACKS
-from tests.security.nats.world import MINE, THEIRS, World, command, embedded_world, sample_world
+from tests.security.nats.world import MINE, THEIRS, World, command, embedded_world, heard_enough, sample_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 MODES = {"up": embedded_world, "sample": sample_world}
@@ -43,8 +43,9 @@ async def test_all_of_it_works_for_those_who_may(world: World) -> None:
     async with world.intruder.listening(f"tap.fact.{MINE}.>") as heard:
         done = await command(world.intruder, MINE, "run.submit", {"workload": "noop"})
         assert done["result"]["status"] == "queued"
+        await heard_enough(heard, 2)
     assert [message.subject.split(".")[5] for message in heard] == ["submitted", "completed"]
-    assert b'"items"' in (await world.intruder.request(f"ask.{MINE}.run.list") or b"")
+    assert b'"items"' in await world.intruder.ask(f"ask.{MINE}.run.list")
     assert (await command(world.reader, MINE, "consumer.list", {}))["result"] == []
     assert (await command(world.victim, THEIRS, "consumer.list", {}))["result"][0]["consumer"] == "victor@main"
 

@@ -31,6 +31,9 @@ ROOT = Path(__file__).parents[3]
 MINE, THEIRS = "lab", "vault"
 STREAMS = ("FACTS", "SIGNALS", "BLOBS", "KEYS")
 SOON_S = 0.25
+"""Who is answered is answered within this time; who is refused hears nothing for so long."""
+SURELY_S = 30.0
+"""What must come has so much time."""
 
 
 @dataclass
@@ -41,13 +44,19 @@ class Party:
     name: str
     complaints: list[str] = field(default_factory=list)
 
-    async def request(self, subject: str, body: Any = b"", headers: dict[str, str] | None = None) -> bytes | None:
+    async def request(
+        self, subject: str, body: Any = b"", headers: dict[str, str] | None = None, timeout_s: float = SOON_S
+    ) -> bytes | None:
         """The answer, or None when none comes soon."""
         payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
         try:
-            return (await self.nc.request(subject, payload, timeout=SOON_S, headers=headers)).data
+            return (await self.nc.request(subject, payload, timeout=timeout_s, headers=headers)).data
         except (nats.errors.Error, TimeoutError):
             return None
+
+    async def ask(self, subject: str, body: Any = b"") -> bytes:
+        """The answer of whom must answer; empty when nobody does."""
+        return await self.request(subject, body, timeout_s=SURELY_S) or b""
 
     async def send(self, subject: str, body: Any = b"", reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Publish, and give the server and the services time to act on it."""
@@ -98,13 +107,23 @@ class World:
         return found
 
     async def fact_of_victim(self) -> None:
-        """Something happens in the victim's workspace."""
-        await command(self.victim, THEIRS, "run.submit", {"workload": "noop"})
+        """Something happens in the victim's workspace, and is over."""
+        run = (await command(self.victim, THEIRS, "run.submit", {"workload": "noop"}))["result"]["id"]
+        async with asyncio.timeout(SURELY_S):
+            while b'"status":"completed"' not in await self.victim.ask(f"ask.{THEIRS}.run.get", {"id": run}):
+                await asyncio.sleep(0.02)
+
+
+async def heard_enough(heard: list[Msg], count: int) -> None:
+    """Until so many messages have come."""
+    async with asyncio.timeout(SURELY_S):
+        while len(heard) < count:
+            await asyncio.sleep(0.02)
 
 
 async def command(party: Party, workspace: str, verb: str, body: Any) -> dict[str, Any]:
     """A command that must be answered."""
-    reply = await party.nc.request(f"cmd.{workspace}.{verb}", msgspec.json.encode(body), timeout=5)
+    reply = await party.nc.request(f"cmd.{workspace}.{verb}", msgspec.json.encode(body), timeout=SURELY_S)
     answer: dict[str, Any] = msgspec.json.decode(reply.data)
     return answer
 
@@ -148,9 +167,11 @@ async def sample_world(directory: Path) -> AsyncIterator[World]:
         async with Stack(directory / "data", nats_url=f"nats://trialbook:services-password@127.0.0.1:{port}") as stack:
 
             async def take_up() -> None:
-                for _ in range(2):
+                for number in range(1, 3):
                     subprocess.run([binary, "--signal", f"reload={server.pid}"], check=True, capture_output=True)
-                    await asyncio.sleep(0.3)
+                    async with asyncio.timeout(SURELY_S):
+                        while (directory / "nats.log").read_text().count("Reloaded server configuration") < number:
+                            await asyncio.sleep(0.02)
 
             async with _world(stack, url, Users(config), directory, take_up) as world:
                 yield world
@@ -195,7 +216,7 @@ async def _world(stack: Stack, url: str, users: Users, directory: Path, take_up:
 async def _settled(world: World) -> None:
     """Wait until the runs have ended and nothing is written any more."""
     before: dict[str, Any] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while before != (before := await world.ledger()):
             await asyncio.sleep(1)
 
@@ -203,7 +224,7 @@ async def _settled(world: World) -> None:
 async def _workspaces(stack: Stack) -> None:
     import httpx
 
-    async with httpx.AsyncClient(base_url=stack.url) as http:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=SURELY_S) as http:
         for name in (MINE, THEIRS):
             (await http.post("/v1/workspaces", json={"id": name})).raise_for_status()
         theirs = {"Trialbook-Workspace": THEIRS}

@@ -10,8 +10,7 @@ async def _overhears(world: World, party: Party, subject: str, queue: str = "") 
     """What of the victim's comes by: facts, questions, answers, commands."""
     async with party.listening(subject, queue) as heard:
         await world.fact_of_victim()
-        asked = await world.victim.request(f"ask.{THEIRS}.run.list", {"limit": 1})
-        if asked is None:
+        if not await world.victim.ask(f"ask.{THEIRS}.run.list", {"limit": 1}):
             return "the victim's question was swallowed"
     return "; ".join(message.subject for message in heard)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from tests.security.nats.attacks.kit import FACT, THEIR_FACT, answered, attack, seed_of
 from tests.security.nats.raw import Raw
-from tests.security.nats.world import MINE, THEIRS, World, command
+from tests.security.nats.world import MINE, THEIRS, World, command, heard_enough
 from trialbook.nkeys import new_user, user_of
 from trialbook_deploy.nats_accounts import MAX_CONNECTIONS
 
@@ -36,14 +36,15 @@ async def ask_across_workspaces(world: World) -> str:
 
 @attack
 async def ask_what_is_the_operators(world: World) -> str:
-    names = ["ledger.segments", "ledger.state", "ledger.checkpoint", "ledger.facts", "ledger.tile", "ledger.manifest", "seal", "rebuild"]
+    names = ["segments", "state", "checkpoint", "facts", "tile", "manifest"]
+    names = [*(f"ledger.{name}" for name in names), "seal", "rebuild", "health", "keys", "erase"]
     body = {"kind": "run", "id": "0" * 32}
-    return await answered(world.intruder, [f"ask.{MINE}.{name}" for name in (*names, "health", "keys", "erase")], body)
+    return await answered(world.intruder, [f"ask.{MINE}.{name}" for name in names], body)
 
 
 @attack
 async def read_others_by_ones_own_questions(world: World) -> str:
-    runs = msgspec.json.decode((await world.victim.request(f"ask.{THEIRS}.run.list", {"limit": 1})) or b"{}")
+    runs = msgspec.json.decode(await world.victim.ask(f"ask.{THEIRS}.run.list", {"limit": 1}))
     run = runs["result"]["items"][0]["id"]
     sql = [
         f"SELECT * FROM {table} WHERE workspace = '{THEIRS}'" for table in ("runs", "facts", "book.runs", "book.facts")
@@ -77,7 +78,7 @@ async def command_another_workspace(world: World) -> str:
 
 @attack
 async def command_what_is_another_workspaces(world: World) -> str:
-    runs = msgspec.json.decode((await world.victim.request(f"ask.{THEIRS}.run.list", {"limit": 1})) or b"{}")
+    runs = msgspec.json.decode(await world.victim.ask(f"ask.{THEIRS}.run.list", {"limit": 1}))
     body = {"id": runs["result"]["items"][0]["id"]}
     verbs = ["start", "cancel", "pause", "resume", "retry", "reset", "delete"]
     return await answered(world.intruder, [f"cmd.{MINE}.run.{verb}" for verb in verbs], body)
@@ -85,7 +86,7 @@ async def command_what_is_another_workspaces(world: World) -> str:
 
 @attack
 async def read_and_delete_another_workspaces_files(world: World) -> str:
-    listed = msgspec.json.decode((await world.victim.request(f"ask.{THEIRS}.item.list", {"kind": "file"})) or b"{}")
+    listed = msgspec.json.decode(await world.victim.ask(f"ask.{THEIRS}.item.list", {"kind": "file"}))
     body = {"id": listed["result"]["items"][0]["id"]}
     subjects = [f"ask.{MINE}.content.file", f"ask.{THEIRS}.content.file", f"question.{THEIRS}.victor.content.file"]
     subjects += [f"cmd.{MINE}.file.delete", f"cmd.{THEIRS}.file.delete", f"cmd.{THEIRS}.victor.file.delete"]
@@ -108,6 +109,7 @@ async def forge_who_i_am(world: World) -> str:
     headers |= {"X-Request-ID": "forged", "Authorization": "Bearer x"}
     async with world.services.listening("cmd.>") as heard:
         await world.intruder.request(f"cmd.{MINE}.nonsense", b"{}", headers)
+        await heard_enough(heard, 1)
     [message] = heard
     told = str((message.headers or {}).get("Nats-Request-Info"))
     return (
@@ -168,12 +170,12 @@ async def nonsense_of_every_kind(world: World) -> str:
     ]
     for subject in (f"cmd.{MINE}.run.submit", f"cmd.{MINE}.run.cancel", f"cmd.{MINE}.consumer.create"):
         for text in texts:
-            answer = await world.intruder.request(subject, text)
-            if answer is None or b'"error"' not in answer:
+            answer = await world.intruder.ask(subject, text)
+            if b'"error"' not in answer:
                 return f"{subject} {text[:40]!r}: {answer!r}"
     for text in texts[:7]:
-        answer = await world.intruder.request(f"ask.{MINE}.run.list", text)
-        if answer is None or b'"error"' not in answer:
+        answer = await world.intruder.ask(f"ask.{MINE}.run.list", text)
+        if b'"error"' not in answer:
             return f"ask {text[:40]!r}: {answer!r}"
     return ""
 
@@ -196,7 +198,7 @@ async def malformed_headers(world: World) -> str:
             await raw.send(subject, block, b"{")
     await raw.close()
     alive = await command(world.intruder, MINE, "consumer.list", {})
-    asked = await world.intruder.request(f"ask.{MINE}.run.list", b"{}")
+    asked = await world.intruder.ask(f"ask.{MINE}.run.list", b"{}")
     return "" if alive.get("result") and asked else "a service has gone deaf"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.security.nats.attacks.kit import EVENT, FACT, NEXT, THEIR_FACT, answered, attack
-from tests.security.nats.world import MINE, THEIRS, World, command
+from tests.security.nats.world import MINE, SURELY_S, THEIRS, World, command
 from trialbook.log.connect import settled
 
 
@@ -92,7 +92,7 @@ async def acknowledge_for_others(world: World) -> str:
     inbox = world.victim.nc.new_inbox()
     subscription = await world.victim.nc.subscribe(inbox)
     await world.victim.nc.publish("js.CONSUMER.MSG.NEXT.FACTS.victor@main", b'{"batch":1}', reply=inbox)
-    message = await subscription.next_msg(timeout=2)
+    message = await subscription.next_msg(timeout=SURELY_S)
     await world.intruder.send(message.reply, b"+ACK")
     await world.intruder.send(message.reply, b"+TERM")
     views = (await command(world.victim, THEIRS, "consumer.list", {}))["result"]
