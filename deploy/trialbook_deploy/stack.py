@@ -17,7 +17,7 @@ from trialbook_deploy.processes import alive
 from trialbook_deploy.state import UpState, read_state
 
 LOG_FILE = "stack.log"
-STOP_SECONDS = 15.0  # the drain of `trialbook up` and some
+STOP_SECONDS = 30.0  # the drain of `trialbook up` and some, on a busy machine
 POLL_SECONDS = 0.02
 
 
@@ -39,7 +39,7 @@ class Stack:
         runners: int = 1,
         env: Mapping[str, str] | None = None,
         nats_url: str | None = None,
-        ready_timeout_seconds: float = 30.0,
+        ready_timeout_seconds: float = 60.0,
     ) -> None:
         """`env` is added to the environment of all services; `nats_url` replaces the embedded server."""
         self.data_dir = data_dir.absolute()

@@ -28,6 +28,7 @@ server.serve_forever()
 PROJECTOR = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: (print("projector drains"), sys.exit(0)))
+print("projector waits")
 while True: signal.pause()
 """
 

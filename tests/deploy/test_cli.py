@@ -15,7 +15,7 @@ from trialbook_deploy.cli import COMMANDS
 def trialbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"TERM": "dumb", "COLUMNS": "120"}
     return subprocess.run(
-        [sys.executable, "-m", "trialbook_deploy", *arguments], capture_output=True, text=True, timeout=30, env=env
+        [sys.executable, "-m", "trialbook_deploy", *arguments], capture_output=True, text=True, timeout=60, env=env
     )
 
 
@@ -57,5 +57,5 @@ def test_starting_imports_no_server_library() -> None:
         "import sys; from trialbook_deploy.cli import build; build(('up',)); import trialbook_deploy.keeper; "
         "print([m for m in ('fastapi', 'pydantic', 'duckdb', 'pyarrow', 'nats', 'httpx', 'rich') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"

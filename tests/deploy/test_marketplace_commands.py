@@ -118,7 +118,7 @@ def test_live_lines_and_ctrl_c(shell: Shell) -> None:
     assert running.stdout is not None
     assert "registered" in "".join(running.stdout.readline() for _ in range(5)).lower()
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=20)
+    _, err = running.communicate(timeout=60)
     assert running.returncode in (130, 0)
     assert running.returncode == 0 or "experiment live goes on" in err
 
@@ -187,7 +187,7 @@ def test_the_page_is_reached_through_a_port_of_its_own(shell: Shell, stack: Stac
     busy = shell("ui", first, "--port", local.rpartition(":")[2], code=1)
     assert "cannot be used" in busy.stderr
     serving.send_signal(signal.SIGINT)
-    assert serving.wait(10) in (0, 130)
+    assert serving.wait(60) in (0, 130)
 
 
 def test_the_api_is_the_stacks(shell: Shell, stack: Stack, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_api_starts_a_stack(tmp_path: Path) -> None:
             assert json.load(reply)["default_search_algorithm"] == "simple"
     finally:
         serving.send_signal(signal.SIGINT)
-        serving.communicate(timeout=30)
+        serving.communicate(timeout=60)
 
 
 def test_what_is_wrong_is_said(shell: Shell, stack: Stack) -> None:

@@ -36,7 +36,7 @@ def running(server: embedded.NatsServer) -> Iterator[subprocess.Popen[bytes]]:
 
 
 async def until_ready(server: embedded.NatsServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await server.ready():
             await asyncio.sleep(0.02)
 
@@ -118,7 +118,7 @@ async def test_a_stranger_hears_the_taps(server: embedded.NatsServer) -> None:
         taps = await stranger.subscribe("tap.fact.>")
         await settled(stranger)
         await services.publish("tap.fact.w.run.1.created", b"news")
-        assert (await taps.next_msg(timeout=2)).data == b"news"
+        assert (await taps.next_msg(timeout=20)).data == b"news"
         assert complaints == []
 
 
@@ -127,7 +127,6 @@ async def test_a_stranger_hears_nothing_else(server: embedded.NatsServer, subjec
     async with connected(f"nats://127.0.0.1:{server.port}") as (stranger, complaints):
         await stranger.subscribe(subject)
         await settled(stranger)
-        await asyncio.sleep(0.05)
         assert any("permissions violation" in text.lower() for text in complaints)
 
 
@@ -151,7 +150,7 @@ async def test_a_stranger_can_say_nothing(server: embedded.NatsServer, subject: 
 async def test_the_monitoring_user_may_look_and_nothing_more(server: embedded.NatsServer) -> None:
     password = (server.directory / "system-password").read_text()
     async with connected(f"nats://monitor:{password}@127.0.0.1:{server.port}") as (monitor, complaints):
-        figures = json.loads((await monitor.request("$SYS.REQ.SERVER.PING.VARZ", b"", timeout=2)).data)
+        figures = json.loads((await monitor.request("$SYS.REQ.SERVER.PING.VARZ", b"", timeout=20)).data)
         assert figures["data"]["system_account"] == "SYS"
         assert complaints == []
         for subject in (
@@ -163,7 +162,6 @@ async def test_the_monitoring_user_may_look_and_nothing_more(server: embedded.Na
                 await monitor.request(subject, b"", timeout=0.2)
         await monitor.subscribe("$SYS.>")
         await settled(monitor)
-        await asyncio.sleep(0.05)
         assert len(complaints) == 4
 
 
@@ -193,7 +191,7 @@ async def test_closed_taps_are_closed_to_everybody(tmp_path: Path, user: str) ->
 
 
 def test_a_wrong_password_is_no_stranger(server: embedded.NatsServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain, plain.makefile("rwb") as stream:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as plain, plain.makefile("rwb") as stream:
         assert stream.readline().startswith(b"INFO")
         stream.write(b'CONNECT {"user": "trialbook", "pass": "wrong", "verbose": false}\r\nPING\r\n')
         stream.flush()

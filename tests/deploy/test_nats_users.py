@@ -129,22 +129,22 @@ async def test_a_running_stack_takes_users_up_and_closes_them_out(stack: Stack) 
         closed.set()
 
     dora = await connect(stack.tap_url, seed, closed_cb=on_close, allow_reconnect=False)
-    asked = await dora.request("ask.main.run.list", b"{}", timeout=5)
+    asked = await dora.request("ask.main.run.list", b"{}", timeout=20)
     assert b'"items"' in asked.data
     js = dora.jetstream(prefix="js")
     pulled = await js.pull_subscribe("fact.main.>", durable="dora@main", stream="FACTS")
-    [first] = await pulled.fetch(1, timeout=5)
+    [first] = await pulled.fetch(1, timeout=20)
     assert msgspec.json.decode(first.data)["type"] == "workspace.created.v1"
     await first.ack_sync()
     assert on(stack, "add", "emil", "--workspace", "main").returncode == 0
     await dora.flush()
     assert dora.is_connected, "another user's account is none of its business"
     assert on(stack, "rotate", "dora", "--out", str(seed.with_suffix(".new"))).returncode == 0
-    await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.wait_for(closed.wait(), 30)
     closed.clear()
     await connect(stack.tap_url, seed.with_suffix(".new"), closed_cb=on_close, allow_reconnect=False)
     assert on(stack, "remove", "dora").returncode == 0
-    await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.wait_for(closed.wait(), 30)
     with pytest.raises(nats.errors.Error):
         await NkeyClient().connect(stack.tap_url, nkeys_seed=str(seed), allow_reconnect=False)
     names = await stack_consumers(stack)
@@ -154,7 +154,7 @@ async def test_a_running_stack_takes_users_up_and_closes_them_out(stack: Stack) 
 async def stack_consumers(stack: Stack) -> list[str]:
     nc = await nats.connect(stack.nats_url)
     try:
-        found = await nc.request("$JS.API.CONSUMER.NAMES.FACTS", b"", timeout=5)
+        found = await nc.request("$JS.API.CONSUMER.NAMES.FACTS", b"", timeout=20)
         return [str(name) for name in msgspec.json.decode(found.data)["consumers"]]
     finally:
         await nc.close()

@@ -25,7 +25,7 @@ class Stalled(io.StringIO):
         self.released = threading.Event()
 
     def write(self, text: str, /) -> int:
-        self.released.wait(10)
+        self.released.wait(60)
         return super().write(text)
 
 
@@ -41,7 +41,7 @@ def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     out = PrefixedOutput(stream, ["a", "b"])
     out.line("a", "one")
     out.line("b", "two")
-    out.close()
+    out.close(timeout_seconds=30)
     assert stream.getvalue() == "\x1b[36ma |\x1b[0m one\n\x1b[33mb |\x1b[0m two\n"
 
 
@@ -50,7 +50,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     out = PrefixedOutput(stream, ["a"])
     out.line("a", "one")
-    out.close()
+    out.close(timeout_seconds=30)
     assert stream.getvalue() == "a | one\n"
 
 
@@ -64,7 +64,7 @@ def test_a_stalled_reader_costs_lines_but_never_time(monkeypatch: pytest.MonkeyP
     while len(stream.getvalue().splitlines()) < 10:
         time.sleep(0.01)
     out.say("end")
-    out.close()
+    out.close(timeout_seconds=30)
     lines = stream.getvalue().splitlines()
     kept = [line for line in lines if line.isdigit()]
     assert kept == [str(number) for number in range(len(kept))]

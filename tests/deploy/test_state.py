@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,14 @@ def test_not_loopback(host: str) -> None:
 )
 def test_reachable_host(bound: str, reached: str) -> None:
     assert network.reachable_host(bound) == reached
+
+
+def test_ports_that_are_held_are_given_to_nobody_else() -> None:
+    with ExitStack() as all_of_them:
+        held = [all_of_them.enter_context(network.held_port()) for _ in range(1000)]
+        assert len({one.getsockname()[1] for one in held}) == len(held)
+        with socket.create_server(held[0].getsockname()):
+            assert network.port_in_use(*held[0].getsockname())
 
 
 def test_ports() -> None:
