@@ -60,7 +60,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
 
 class Dated(Query, frozen=True, kw_only=True):
-    """A query that can look back: ``as_of`` is a fact's sequence or an RFC 3339 time, empty: now.
+    """A query that can look back: ``as_of`` is a sequence or an RFC 3339 time (a date: midnight UTC), empty: now.
 
     Everything is answered as it was after that fact (of a time: after the last fact that is not later). Signals of a
     run that was finished then are those up to its verdict; otherwise those whose own time is not later than the given
@@ -178,7 +178,8 @@ class MetricCompare(Dated, frozen=True, kw_only=True):
 class EventFilter(Dated, frozen=True, kw_only=True):
     """Which facts of the workspace (``_``: all): after a sequence, up to one (0: the end), all filters combined.
 
-    ``since`` and ``until`` (RFC 3339) bound the facts' own times: not before the one, before the other.
+    ``since`` and ``until`` (RFC 3339; a date: midnight UTC) bound the facts' own times: not before the one, before the
+    other.
     """
 
     NAME = ""

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from trialbook.errors import Invalid
 
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})?")
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})?)?")
+_WITHOUT_ZONE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?")
 
 
 def rfc3339(moment: datetime) -> str:
@@ -17,7 +18,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Parse an ISO 8601 / RFC 3339 time; without an offset it means UTC.
+    """Parse an ISO 8601 / RFC 3339 time; without an offset it means UTC. A date is midnight UTC, its first moment.
 
     Raises ``Invalid`` (code ``invalid_time``) for anything else. A blank where a ``+`` is expected is read as ``+``,
     because an unencoded ``+`` in a query string arrives as a blank.
@@ -36,6 +37,19 @@ def parse_time(text: str) -> datetime:
         return aware.astimezone(UTC)
     except OverflowError:
         raise Invalid("invalid_time", f"{text!r} is outside the supported range of years.") from None
+
+
+def parse_moment(text: str) -> datetime:
+    """A time that somebody asks about: as ``parse_time``, but with its zone, which is not for us to guess.
+
+    Raises ``Invalid`` (code ``invalid_time``); the detail says what to write.
+    """
+    if _WITHOUT_ZONE.fullmatch(bare := text.strip()):
+        raise Invalid(
+            "invalid_time",
+            f"{text!r} has no zone: write {bare}Z for UTC, {bare}+01:00 for another, or a date alone for midnight UTC.",
+        )
+    return parse_time(text)
 
 
 def is_sequence(moment: str) -> bool:

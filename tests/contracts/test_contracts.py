@@ -13,7 +13,7 @@ from trialbook.errors import KINDS, Conflict, Invalid, refusal
 from trialbook.ids import CountingIds, UUIDv7Source, derived_id, parse_id
 from trialbook.queries import QUERIES
 from trialbook.signals import cursor
-from trialbook.times import parse_time, rfc3339
+from trialbook.times import parse_moment, parse_time, rfc3339
 from trialbook.upcasts import upcast
 
 RUN = AggregateId("main", "run", "0" * 32)
@@ -119,6 +119,7 @@ def test_times_survive_as_text_and_sort_as_text(moment: object) -> None:
         ("2024-02-18T04:32:00 02:00", "2024-02-18T02:32:00.000000Z"),
         ("2024-02-18 04:32:00.5Z", "2024-02-18T04:32:00.500000Z"),
         ("2024-02-18 04:32:00", "2024-02-18T04:32:00.000000Z"),
+        ("2024-02-18", "2024-02-18T00:00:00.000000Z"),
     ],
 )
 def test_times_are_read_generously(text: str, expected: str) -> None:
@@ -138,6 +139,26 @@ def test_any_other_text_is_refused(text: str) -> None:
 def test_bad_times_are_refused(text: str) -> None:
     with pytest.raises(Invalid):
         parse_time(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-02-18", "2024-02-18T04:32Z", "2024-02-18T04:32:00 02:00", "2024-02-18 04:32-0230"]
+)
+def test_who_asks_about_a_time_says_its_zone(text: str) -> None:
+    assert parse_moment(text) == parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["2024-02-18T04:32", "2024-02-18 04:32:00", "2024-02-18t04:32:00.5"])
+def test_a_time_without_a_zone_is_refused_saying_what_to_write(text: str) -> None:
+    with pytest.raises(Invalid, match=f"write {text}Z for UTC"):
+        parse_moment(text)
+
+
+@pytest.mark.parametrize("text", ["2024-02-30", "2024-2-1", "20240218", "2024-02-18Z", "2024-02-18T"])
+def test_a_date_is_written_in_full(text: str) -> None:
+    for parse in (parse_time, parse_moment):
+        with pytest.raises(Invalid):
+            parse(text)
 
 
 def test_ids_sort_by_time_and_never_repeat() -> None:

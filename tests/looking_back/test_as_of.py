@@ -215,7 +215,21 @@ async def test_a_moment_can_be_a_time_with_any_offset(http: httpx.AsyncClient, a
         assert (reply.status_code, reply.json().get("status")) == (200, status), moment
     assert (await http.get(at, params={"as_of": "2020-01-01T00:00:00+02:00"}, headers=headers)).status_code == 404
     assert (await http.get(at, params={"as_of": "0"}, headers=headers)).status_code == 404
-    bad = {"yesterday": "invalid_time", "9" * 14: "future_sequence", "9" * 30: "invalid_sequence"}
+    today = run["created_at"][:10]
+    assert (await http.get(at, params={"as_of": today}, headers=headers)).status_code == 404  # it begins with midnight
+    assert (await http.get(at, params={"as_of": "2100-01-01"}, headers=headers)).status_code == 200
+    for bounds, found in (({"from": today}, True), ({"to": today}, False), ({"to": "2100-01-01"}, True)):
+        reply = await http.get("/v1/events", params={"aggregate": run["id"], **bounds}, headers=headers)
+        assert (reply.status_code, bool(reply.json()["items"])) == (200, found), bounds
+    for bounds, found in (({"created_after": today}, True), ({"created_before": today}, False)):
+        reply = await http.get("/v1/runs", params=bounds, headers=headers)
+        assert run["id"] in reply.text if found else run["id"] not in reply.text, bounds
+    bad = {
+        "yesterday": "invalid_time",
+        "2100-01-01T00:00:00": "invalid_time",
+        "9" * 14: "future_sequence",
+        "9" * 30: "invalid_sequence",
+    }
     for path in ("/v1/runs", at, f"{at}/logs", "/v1/datasets", "/v1/events", "/v1/workspaces"):
         for moment, code in bad.items():
             reply = await http.get(path, params={"as_of": moment}, headers=headers)

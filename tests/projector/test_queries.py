@@ -76,6 +76,7 @@ def test_filters_of_runs_are_combined(book: Book, ledger: Ledger) -> None:
         (RunList(cursor="Y3JlYXRlZF9kZXNjOi0x"), "invalid_cursor"),
         (RunList(status=["nope"]), "invalid_status"),
         (RunList(created_after="yesterday"), "invalid_time"),
+        (RunList(created_before="2026-01-01T00:00:00"), "invalid_time"),
     ],
 )
 def test_a_bad_list_is_refused(book: Book, query: RunList, code: str) -> None:

@@ -16,7 +16,7 @@ from trialbook.log.api import ApiError, call
 from trialbook.outside import SLOTS, STREAMS, Pace, Slot, Start, StreamName, consumer, durable, filter_of
 from trialbook.queries import EventList
 from trialbook.streams import FACTS
-from trialbook.times import parse_time, rfc3339
+from trialbook.times import parse_moment, rfc3339
 
 CONSUMER_NOT_FOUND = 10014
 CONSUMER_EXISTS = (10012, 10013, 10148, 10149)
@@ -63,7 +63,7 @@ class Consumers:
         if start.after is not None and start.since:
             raise Invalid("invalid_start", "Give after or since, not both.")
         if start.since:
-            start = Start(since=rfc3339(parse_time(start.since)))
+            start = Start(since=rfc3339(parse_moment(start.since)))
         config = consumer(self._user, slot, filter_of(self._workspace, stream, filter_), start, pace or Pace())
         if start.since and stream == "facts":
             del config["opt_start_time"]

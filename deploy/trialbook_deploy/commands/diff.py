@@ -16,13 +16,14 @@ KINDS: tuple[str, ...] = get_args(Kind)
 VALUE = 100
 HELP = """Show what differs between two moments, and the facts that changed it.
 
-A moment is a place in the ledger or an RFC 3339 time with any offset. Of a run, file, dataset or model every member
-that differs is shown; of a workspace, what was created, changed and deleted in it.
+A moment is a place in the ledger, an RFC 3339 time with any offset, or a date: its first moment, midnight UTC. Of a
+run, file, dataset or model every member that differs is shown; of a workspace, what was created, changed and deleted.
 
 \b
 Examples:
   trialbook diff run last --from 0
   trialbook diff dataset <id> --from 2026-11-20T08:00:00+01:00 --to 2026-11-20T18:00:00+01:00
+  trialbook diff dataset <id> --from 2026-11-19 --to 2026-11-21     # two whole days
   trialbook diff workspace main --from 1000 --to 2000
   trialbook diff run last --from 0 --json | jq .changes[].pointer
 

@@ -35,7 +35,7 @@ def runs(
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="Only runs with this label, k=v.")] = None,
     search: Annotated[str, typer.Option("--search", "-q", help="Part of id, name, title or workload.")] = "",
     parent: Annotated[str, typer.Option("--parent", help="Only children of this run (id).")] = "",
-    since: Annotated[str, typer.Option("--since", help="Only runs created after this time (RFC 3339).")] = "",
+    since: Annotated[str, typer.Option("--since", help="Only runs created after this time (RFC 3339) or date.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="All of them; --limit does not count.")] = False,
     url: Url = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from trialbook.times import parse_time, rfc3339
+from trialbook.times import parse_moment, rfc3339
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -21,8 +21,8 @@ def text_or_none(time_us: int | None) -> str | None:
 
 
 def microseconds(text: str) -> int:
-    """RFC 3339 as Unix microseconds. Raises ``Invalid`` (code ``invalid_time``)."""
-    return (parse_time(text) - EPOCH) // MICROSECOND
+    """A time in a question (see ``parse_moment``) as Unix microseconds. Raises ``Invalid`` (code ``invalid_time``)."""
+    return (parse_moment(text) - EPOCH) // MICROSECOND
 
 
 def microseconds_or_none(text: str) -> int | None:

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from trialbook.errors import Invalid
 from trialbook.queries import EventFilter, EventLines, EventList, Page
-from trialbook.times import parse_time, rfc3339
+from trialbook.times import parse_moment, rfc3339
 from trialbook_gateway import replies
 from trialbook_gateway.api.live import LAST_EVENT_ID
 from trialbook_gateway.api.strict import StrictRoute
@@ -65,7 +65,7 @@ async def events(request: Request, query: Annotated[EventsQuery, Query()]) -> Re
 
 
 def _time(text: str) -> str:
-    return rfc3339(parse_time(text)) if text else ""
+    return rfc3339(parse_moment(text)) if text else ""
 
 
 async def _everything(services: Services, caller: Caller, question: EventFilter) -> Response:

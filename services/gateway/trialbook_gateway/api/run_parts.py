@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from trialbook.ids import parse_id
 from trialbook.queries import Answer, LogPage, LogView, Page, RunFacts, RunGet, RunLogs, RunMetrics, RunRows
-from trialbook.times import parse_time
+from trialbook.times import parse_moment
 from trialbook_gateway import replies
 from trialbook_gateway.api.strict import StrictRoute
 from trialbook_gateway.openapi import content, operation
@@ -63,7 +63,7 @@ async def facts(request: Request, run: Id, query: Annotated[FactsQuery, Query()]
 async def logs(request: Request, run: Id, query: Annotated[LogsQuery, Query()]) -> Response:
     """The newest lines first asked for, always in ascending order; as JSON, NDJSON or text by Accept."""
     services, caller, id_, at_least = await _begin(request, run, query)
-    since_us = int(parse_time(query.since).timestamp() * 1_000_000) if query.since else None
+    since_us = int(parse_moment(query.since).timestamp() * 1_000_000) if query.since else None
     question = RunLogs(
         id=id_, after=query.cursor, before=query.before, since_us=since_us, limit=query.limit,
         level=query.level, logger=query.logger, step=query.step, contains=query.q, attempt=query.attempt,

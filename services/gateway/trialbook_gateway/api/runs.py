@@ -10,7 +10,7 @@ from starlette.responses import Response
 from trialbook.errors import Invalid
 from trialbook.ids import parse_id
 from trialbook.queries import Page, RunGet, RunList
-from trialbook.times import parse_time, rfc3339
+from trialbook.times import parse_moment, rfc3339
 from trialbook.views import RunView
 from trialbook_gateway import replies
 from trialbook_gateway.acting import submit
@@ -59,7 +59,7 @@ def labels_of(pairs: list[str]) -> dict[str, str]:
 
 def time_of(text: str) -> str:
     """A time parameter normalised to RFC 3339 UTC; empty stays empty."""
-    return rfc3339(parse_time(text)) if text else ""
+    return rfc3339(parse_moment(text)) if text else ""
 
 
 @router.get("", summary="List runs", **operation(ok={200: content(Page)}))

@@ -57,7 +57,9 @@ class Consistent(QueryModel):
     ] = 0
 
 
-AsOf = Annotated[str, Field(max_length=40, description="A ledger sequence or an RFC 3339 time to look back to.")]
+AsOf = Annotated[
+    str, Field(max_length=40, description="To look back to: sequence, RFC 3339 time, date (midnight UTC).")
+]
 
 
 class Dated(Consistent):

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from trialbook_gateway.schemas.base import SEQUENCE_MAX, Consistent, Dated
 
-Moment = Annotated[str, Field(max_length=40, description="A ledger sequence or an RFC 3339 time.")]
-Time = Annotated[str, Field(max_length=40, description="RFC 3339, with any offset.")]
+Moment = Annotated[str, Field(max_length=40, description="A ledger sequence, RFC 3339 time, or date (midnight UTC).")]
+Time = Annotated[str, Field(max_length=40, description="RFC 3339, with any offset; a date is midnight UTC.")]
 
 
 class EventsQuery(Dated):
@@ -24,8 +24,8 @@ class EventsQuery(Dated):
     aggregate: Annotated[str, Field(max_length=63, description="Id of one aggregate.")] = ""
     actor: Annotated[str, Field(max_length=200, description="Who did it.")] = ""
     correlation: Annotated[str, Field(max_length=200, description="The request that a fact belongs to.")] = ""
-    since: Annotated[Time, Field(alias="from", description="Facts not before this time.")] = ""
-    until: Annotated[Time, Field(alias="to", description="Facts before this time.")] = ""
+    since: Annotated[Time, Field(alias="from", description="Facts not before this time or date.")] = ""
+    until: Annotated[Time, Field(alias="to", description="Facts before this time or date (not of it).")] = ""
     limit: Annotated[int | None, Field(ge=1, le=1000, description="Default 100; NDJSON without it has no limit.")] = (
         None
     )

@@ -94,8 +94,8 @@ class RunListQuery(Dated):
     ]
     q: Annotated[str, Field(max_length=200, description="Part of id, name, title or workload.")] = ""
     parent: Annotated[str, Field(max_length=36)] = ""
-    created_after: Annotated[str, Field(max_length=40)] = ""
-    created_before: Annotated[str, Field(max_length=40)] = ""
+    created_after: Annotated[str, Field(max_length=40, description="RFC 3339 time; a date is midnight UTC.")] = ""
+    created_before: Annotated[str, Field(max_length=40, description="The same; a date's own day is not included.")] = ""
     order: Literal["created_desc", "created_asc"] = "created_desc"
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     cursor: Annotated[str, Field(max_length=500)] = ""
@@ -116,7 +116,7 @@ class LogsQuery(Dated):
 
     cursor: Annotated[int | None, Field(ge=0, le=CURSOR_MAX, description="Lines after this cursor.")] = None
     before: Annotated[int | None, Field(ge=0, le=CURSOR_MAX)] = None
-    since: Annotated[str, Field(max_length=40, description="RFC 3339 time; strictly newer lines.")] = ""
+    since: Annotated[str, Field(max_length=40, description="Strictly newer lines; RFC 3339 or a date.")] = ""
     level: Annotated[Literal["debug", "info", "warning", "error", ""], Field(description="Least level.")] = ""
     logger: Annotated[str, Field(max_length=200)] = ""
     step: Annotated[str, Field(max_length=200)] = ""
