@@ -27,6 +27,8 @@ menu_features: {Maple Walnut Tart: 6.1, Roasted Pepper Flatbread: 9.42, Iced Hib
 amenity_features: {Outdoor Seating: true, Live Music: false}
 min_price_factor: 0.81
 """
+PATIENCE_S = 90.0
+"""How long anything may take on a busy machine."""
 STATUS_KEYS = {"name", "status", "started_at", "completed_at", "error"}
 ENTRY_KEYS = {"timestamp", "level", "message", "data", "agent_id"}
 
@@ -66,7 +68,7 @@ class Market:
         assert set(found) == STATUS_KEYS
         return found
 
-    async def finished(self, name: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    async def finished(self, name: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             while (found := await self.status(name))["status"] not in ("completed", "failed"):
                 await asyncio.sleep(0.02)
@@ -102,12 +104,16 @@ class Market:
         base = str(self.http.base_url).replace("http", "ws", 1).rstrip("/")
         return f"{base}{mount}/api/experiments/{name}/logs/ws{query}"
 
+    def connect(self, name: str, query: str = "", mount: str = "/marketplace") -> connect:
+        """A connection to the live log entries, to be entered."""
+        return connect(self.stream_url(name, query, mount), proxy=None, max_queue=None, open_timeout=PATIENCE_S)
+
     async def stream(self, name: str, query: str = "", mount: str = "/marketplace") -> tuple[list[dict[str, Any]], int]:
         """All messages until the server closes, and the close code."""
         messages: list[dict[str, Any]] = []
         async with (
-            asyncio.timeout(40),
-            connect(self.stream_url(name, query, mount), proxy=None, max_queue=None) as socket,
+            asyncio.timeout(PATIENCE_S),
+            self.connect(name, query, mount) as socket,
         ):
             async for text in socket:
                 assert isinstance(text, str)

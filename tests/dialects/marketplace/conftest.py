@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.dialects.marketplace.client import Market, write_dataset
+from tests.dialects.marketplace.client import PATIENCE_S, Market, write_dataset
 from trialbook.ids import UUIDv7Source
 from trialbook.testing.server import NatsServer
+from trialbook_deploy.network import held_port
 
-READY_S = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+READY_S = 60.0
+ANSWER_S = 60.0
 
 
 class Processes:
@@ -34,7 +31,8 @@ class Processes:
     def __init__(self, directory: Path, roots: Path) -> None:
         self.nats = NatsServer(directory / "nats")
         self.directory, self.roots = directory, roots
-        self.port = free_port()
+        self.held = held_port()
+        self.port = self.held.getsockname()[1]
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -51,7 +49,7 @@ class Processes:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TRIALBOOK_", "LLM_", "OPENAI_"))} | {
             "TRIALBOOK_NATS_URL": self.nats.url, "TRIALBOOK_DATA_DIR": str(self.directory / "data" / name),
             "TRIALBOOK_HOST": "127.0.0.1", "TRIALBOOK_PORT": str(self.port), "TRIALBOOK_RUNNER_NAME": name,
-            "TRIALBOOK_LEASE_S": "2", "TRIALBOOK_DATASET_ROOTS": str(self.roots), "TRIALBOOK_RUNNER_POOLS": "default=4",
+            "TRIALBOOK_LEASE_S": "4", "TRIALBOOK_DATASET_ROOTS": str(self.roots), "TRIALBOOK_RUNNER_POOLS": "default=4",
         }  # fmt: skip
         (self.directory / "data" / name).mkdir(parents=True, exist_ok=True)
         with (self.directory / f"{name}.log").open("ab") as output:
@@ -64,13 +62,25 @@ class Processes:
         deadline = time.monotonic() + READY_S
         while True:
             try:
-                if httpx.get(f"{self.url}/health", timeout=2).json()["status"] == "healthy":
+                if httpx.get(f"{self.url}/health", timeout=10).json()["status"] == "healthy":
                     return
             except (httpx.HTTPError, ValueError):
                 pass
             if time.monotonic() > deadline:
                 raise RuntimeError(self.logs())
             time.sleep(0.05)
+
+    @contextmanager
+    def standstill(self) -> Iterator[None]:
+        """Runners stand still: what waits is not begun and what runs is not ended, however long the test takes."""
+        runners = [process for name, process in self.running.items() if name.startswith("runner")]
+        for process in runners:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in runners:
+                process.send_signal(signal.SIGCONT)
 
     def restart(self, name: str) -> None:
         self.running[name].kill()
@@ -87,6 +97,7 @@ class Processes:
                 process.kill()
                 process.wait()
         self.nats.kill()
+        self.held.close()
 
     def logs(self) -> str:
         return "\n".join(f"== {p.name}\n{p.read_text()[-3000:]}" for p in sorted(self.directory.glob("*.log")))
@@ -124,7 +135,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, dataset_root: Path) -> Itera
 
 @pytest.fixture
 async def market(stack: Processes) -> AsyncIterator[Market]:
-    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=ANSWER_S) as http:
         yield Market(http)
 
 
@@ -133,6 +144,22 @@ def name(request: pytest.FixtureRequest) -> str:
     """A name of this test's own."""
     words = "".join(c if c.isascii() and c.isalnum() else "_" for c in request.node.originalname)
     return f"e_{words[5:35]}_{UUIDv7Source().new()[-8:]}"
+
+
+@asynccontextmanager
+async def halfway(market: Market, stack: Processes, name: str, **order: Any) -> AsyncIterator[str]:
+    """The run of an experiment that has begun and cannot end within the block, for the runners stand still."""
+    for _ in range(5):
+        await market.launch(name, "mexican_100_300", override=True, **order)
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await market.get(f"{name}/logs"))["total"]:
+                await asyncio.sleep(0.005)
+        with stack.standstill():
+            run = (await market.get(f"{name}/runs"))[0]
+            if run["status"] == "running":
+                yield str(run["id"])
+                return
+    raise AssertionError("it always ended before it could be stopped")
 
 
 @pytest.fixture(params=["", "/marketplace"], ids=["root", "prefix"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.conftest import Processes, halfway
 from trialbook_gateway.dialects.marketplace.history import unpack
 from trialbook_marketplace.analytics import analyse
 from trialbook_marketplace.export import read_sqlite
@@ -107,24 +108,21 @@ async def same_after_export(market: Market, name: str, path: Path, filename: str
     assert told == [(entry["level"], entry["message"], entry["data"]) for entry in entries]
 
 
-async def test_there_is_no_export_before_the_end(market: Market, name: str) -> None:
-    await market.launch(name, "mexican_100_300", export_sqlite=True)
-    reply = await market.http.get(f"/marketplace/api/experiments/{name}/export")
-    assert (reply.status_code, reply.json()) == (404, {"detail": f"Experiment '{name}' has no export yet"})
+async def test_there_is_no_export_before_the_end(market: Market, stack: Processes, name: str) -> None:
+    async with halfway(market, stack, name, export_sqlite=True):
+        reply = await market.http.get(f"/marketplace/api/experiments/{name}/export")
+        assert (reply.status_code, reply.json()) == (404, {"detail": f"Experiment '{name}' has no export yet"})
     await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
     unknown = await market.http.get("/marketplace/api/experiments/unknown_one/export")
     assert unknown.status_code == 404
 
 
-async def test_cancel_ends_a_running_experiment_within_a_second(market: Market, name: str) -> None:
-    await market.launch(name, "mexican_100_300")
-    async with asyncio.timeout(10):
-        while not (await market.get(f"{name}/logs"))["total"]:
-            await asyncio.sleep(0.01)
-    follower = asyncio.create_task(market.stream(name))
-    reply = await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
-    assert reply.status_code == 200
-    found = await market.finished(name, timeout_s=2)
+async def test_cancel_ends_a_running_experiment(market: Market, stack: Processes, name: str) -> None:
+    async with halfway(market, stack, name):
+        follower = asyncio.create_task(market.stream(name))
+        reply = await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
+        assert reply.status_code == 200
+    found = await market.finished(name)
     assert (found["status"], found["error"]) == ("failed", "Cancelled")
     messages, code = await follower
     assert (messages[-1], code) == ({"type": "status", "status": "failed"}, 1000)

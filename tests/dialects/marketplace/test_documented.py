@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.dialects.marketplace.client import ENTRY_KEYS, STATUS_KEYS, Market
+from tests.dialects.marketplace.client import ENTRY_KEYS, PATIENCE_S, STATUS_KEYS, Market
 
 pytestmark = pytest.mark.integration
 
@@ -119,11 +120,12 @@ async def test_the_python_example_of_the_documentation_works(market: Market, nam
     assert datasets
     config = {"dataset": "mexican_3_9", "experiment_name": name, "search_bandwidth": 20}
     status = (await market.http.post(f"{base}/api/experiments", json=config)).json()
-    current = status
-    for _ in range(500):
-        current = (await market.http.get(f"{base}/api/experiments/{status['name']}/status")).json()
-        if current["status"] in ["completed", "failed"]:
-            break
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            current = (await market.http.get(f"{base}/api/experiments/{status['name']}/status")).json()
+            if current["status"] in ["completed", "failed"]:
+                break
+            await asyncio.sleep(0.01)
     assert current["status"] == "completed"
     assert set(current) == STATUS_KEYS
 

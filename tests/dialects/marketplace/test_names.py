@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.dialects.marketplace.client import Market
-from tests.dialects.marketplace.conftest import Processes
+from tests.dialects.marketplace.client import PATIENCE_S, Market
+from tests.dialects.marketplace.conftest import Processes, halfway
 
 pytestmark = pytest.mark.integration
 URL = "/marketplace/api/experiments"
@@ -26,11 +26,14 @@ async def test_of_two_at_the_same_instant_exactly_one_wins(market: Market, name:
         assert len(await market.get(f"{name}_{number}/runs")) == 1
 
 
-async def test_overrides_at_the_same_instant_leave_one_owner_and_cancel_the_others(market: Market, name: str) -> None:
+async def test_overrides_at_the_same_instant_leave_one_owner_and_cancel_the_others(
+    market: Market, stack: Processes, name: str
+) -> None:
     body = {"dataset": "mexican_100_300", "experiment_name": name, "override": True}
-    replies = await asyncio.gather(*(market.http.post(URL, json=body) for _ in range(4)))
+    with stack.standstill():  # so that none ends before it is replaced
+        replies = await asyncio.gather(*(market.http.post(URL, json=body) for _ in range(4)))
     assert [reply.status_code for reply in replies] == [200] * 4
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             runs = await market.get(f"{name}/runs")
             if len(runs) == 4 and [run["error"] for run in runs if not run["current"]] == ["Cancelled"] * 3:
@@ -75,11 +78,11 @@ async def test_a_body_that_is_too_long_is_413_also_when_its_length_is_not_told(m
     assert (reply.status_code, reply.json()["detail"]) == (413, told)
 
 
-async def test_override_cancels_what_runs(market: Market, name: str) -> None:
-    await market.launch(name, "mexican_100_300")
-    await market.launch(name, "tiny_1_2", override=True)
+async def test_override_cancels_what_runs(market: Market, stack: Processes, name: str) -> None:
+    async with halfway(market, stack, name):
+        await market.launch(name, "tiny_1_2", override=True)
     assert (await market.finished(name))["status"] == "completed"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await market.get(f"{name}/runs"))[1]["status"] != "failed":
             await asyncio.sleep(0.02)
     old = (await market.get(f"{name}/runs"))[1]

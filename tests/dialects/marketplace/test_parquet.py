@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import zipfile
 from datetime import UTC
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.conftest import Processes, halfway
 from trialbook.errors import TooLarge
 from trialbook.times import rfc3339
 from trialbook_gateway.dialects.marketplace.parquet import PIECE_ROWS, _Tables
@@ -71,14 +71,12 @@ async def test_the_tables_hold_what_the_sqlite_file_holds(market: Market, name: 
     assert analyse(history.agents, history.actions, history.logs) == await market.get(f"{name}/analytics")
 
 
-async def test_a_cancelled_run_is_exported_to_where_it_came(market: Market, name: str) -> None:
-    await market.launch(name, "mexican_100_300")
-    early = await market.http.get(f"/marketplace/api/experiments/{name}/export", params={"format": "parquet"})
-    assert (early.status_code, early.json()) == (404, {"detail": f"Experiment '{name}' has no export yet"})
-    while not (await market.get(f"{name}/logs"))["total"]:
-        await asyncio.sleep(0.01)
-    await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
-    await market.finished(name)
+async def test_a_cancelled_run_is_exported_to_where_it_came(market: Market, stack: Processes, name: str) -> None:
+    async with halfway(market, stack, name):
+        early = await market.http.get(f"/marketplace/api/experiments/{name}/export", params={"format": "parquet"})
+        assert (early.status_code, early.json()) == (404, {"detail": f"Experiment '{name}' has no export yet"})
+        await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
+    assert (await market.finished(name))["error"] == "Cancelled"
     history = read(await export(market, name, "parquet"))
     assert len(history.logs) == (await market.get(f"{name}/logs"))["total"]
 

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.dialects.marketplace.client import ENTRY_KEYS, Market
@@ -47,7 +46,7 @@ async def test_a_client_that_comes_back_with_its_cursor_misses_and_repeats_nothi
     seen: list[dict[str, Any]] = []
     cursor, status = "", None
     while status is None:
-        async with connect(market.stream_url(name, f"?cursor={cursor}"), proxy=None, max_queue=None) as socket:
+        async with market.connect(name, f"?cursor={cursor}") as socket:
             for _ in range(700):
                 message = json.loads(await socket.recv())
                 if message["type"] == "status":
@@ -113,7 +112,7 @@ async def test_bad_positions_are_error_messages(market: Market, name: str, query
 async def test_the_python_example_of_the_documentation_works(market: Market, name: str) -> None:
     await market.launch(name)
     printed = []
-    async with connect(market.stream_url(name, mount=""), proxy=None, max_queue=None) as websocket:
+    async with market.connect(name, mount="") as websocket:
         while True:
             try:
                 data = json.loads(await websocket.recv())
@@ -134,7 +133,7 @@ async def test_the_python_example_of_the_documentation_works(market: Market, nam
 
 async def test_what_a_client_says_is_ignored_and_leaving_hurts_nobody(market: Market, name: str) -> None:
     await market.launch(name, "mexican_33_99")
-    async with connect(market.stream_url(name), proxy=None, max_queue=None) as socket:
+    async with market.connect(name) as socket:
         await socket.send("hello")
         await socket.send(b"\x00\xff")
         assert json.loads(await socket.recv())["type"] == "log"
