@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ async def world(http: httpx.AsyncClient, actor: Actor, headers: dict[str, str]) 
     await post("/v1/files?name=b.txt", content=b"personal", headers={"Trialbook-Data-Subject": "somebody"})
     erasure = (await post("/v1/erasures", json={"data_subject": "somebody"}))["id"]
     while (await http.get(f"/v1/erasures/{erasure}", headers=headers)).json()["status"] != "erased":
-        pass
+        await asyncio.sleep(0.05)
+    everything = {"at_least": await actor.log.last_sequence(), "at_least_signals": actor.last_signal}
+    assert (await http.get(f"/v1/runs/{run}/logs", params=everything, headers=headers)).is_success
     return ids | {"run": run, "id": run, "erasure_id": erasure}
 
 

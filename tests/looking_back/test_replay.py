@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
-import time
-from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,16 @@ import httpx
 import pytest
 from nats.aio.msg import Msg
 
-from tests.gateway.actor import Actor
+from tests.gateway.actor import META, Actor
 from trialbook import subjects
+from trialbook.clock import FixedClock
+from trialbook.domain.run import RunSpec
+from trialbook.domain.run import commands as c
+from trialbook.envelope import AggregateId
 from trialbook.errors import Invalid
+from trialbook.handle import Handler
 from trialbook.log.connect import settled
+from trialbook_deploy.commands.replaying import Pacer
 from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -77,7 +83,7 @@ async def test_facts_are_chosen(http: httpx.AsyncClient, actor: Actor, room: str
 async def feed(http: httpx.AsyncClient, room: str, **query: Any) -> list[int]:
     """Sequences of a feed that ends by itself."""
     headers = {"Accept": "text/event-stream", "Trialbook-Workspace": room}
-    async with asyncio.timeout(10), http.stream("GET", "/v1/events", params=query, headers=headers) as reply:
+    async with asyncio.timeout(60), http.stream("GET", "/v1/events", params=query, headers=headers) as reply:
         assert reply.status_code == 200, await reply.aread()
         return [int(line[4:]) async for line in reply.aiter_lines() if line.startswith("id: ")]
 
@@ -125,32 +131,54 @@ async def test_to_standard_output_and_to_a_file(
     assert "trialbook rerun" in err
 
 
+async def ordered_at(actor: Actor, room: str, *seconds: float) -> list[int]:
+    """Runs that were ordered at these times of a day long ago; their sequences."""
+    clock, made = FixedClock(), []
+    began, handler = clock.now(), Handler(actor.log, clock, actor.ids)
+    for second in seconds:
+        clock.set(began + timedelta(seconds=second))
+        order = c.Create(spec=RunSpec(workload="probe"), start=False)
+        made.append((await handler.handle(AggregateId(room, "run", actor.ids.new()), order, META)).sequence)
+    return made
+
+
 async def test_onto_nats_at_the_pace_it_had(stack: Stack, http: httpx.AsyncClient, actor: Actor, room: str) -> None:
-    for _ in range(4):
-        await orders(http, room, 1)
-        await asyncio.sleep(0.3)
-    heard: list[tuple[float, Msg]] = []
+    heard: list[Msg] = []
 
     async def hear(message: Msg) -> None:
-        heard.append((time.monotonic(), message))
+        heard.append(message)
 
     prefix = f"replayed.{room}"
     await actor.nc.subscribe(f"{prefix}.>", cb=hear)
     await settled(actor.nc)
-    events = await told(http, room, kind="run")
-    for speed, least, most in (("1x", 0.85, 3.0), ("10x", 0.08, 0.6), ("max", 0.0, 0.3)):
+    made = await ordered_at(actor, room, 0, 30, 31)
+    everything = await told(http, room, kind="run", at_least=made[-1])
+    assert [one["sequence"] for one in everything] == made
+    for speed, first, least_s, most_s in (("1x", 1, 1.0, 31.0), ("10x", 0, 3.1, 31.0), ("max", 0, 0.0, 31.0)):
         heard.clear()
-        code, _, err = await command(
-            stack, "replay", "--to", f"nats:{prefix}", "--speed", speed, "--kind", "run", room=room
-        )
+        events, target = everything[first:], f"nats:{prefix}"
+        options = ("--to", target, "--speed", speed, "--kind", "run", "--from-sequence", str(made[first]))
+        code, _, err = await command(stack, "replay", *options, room=room)
         assert code == 0, err
-        await asyncio.sleep(0.1)
-        assert [json.loads(message.data) for _, message in heard] == [one["event"] for one in events]
-        sequences = [int((message.headers or {})["Trialbook-Sequence"]) for _, message in heard]
+        async with asyncio.timeout(60):
+            while len(heard) < len(events):
+                await asyncio.sleep(0.01)
+        assert [json.loads(message.data) for message in heard] == [one["event"] for one in events]
+        sequences = [int((message.headers or {})["Trialbook-Sequence"]) for message in heard]
         assert sequences == [one["sequence"] for one in events]
         run = events[0]["event"]["subject"].split("/")[2]
-        assert heard[0][1].subject == f"{prefix}.{room}.run.{run}.created"
-        assert least <= heard[-1][0] - heard[0][0] <= most, speed
+        assert heard[0].subject == f"{prefix}.{room}.run.{run}.created"
+        (took,) = re.findall(r" in ([0-9.]+) s", err)  # as the command says, rounded to tenths
+        assert least_s - 0.05 <= float(took) < most_s, speed
+
+
+async def test_distances_are_divided_by_the_factor() -> None:
+    loop, pacer = asyncio.get_running_loop(), Pacer(10.0)
+    before = loop.time()
+    assert pacer.wait_s("2026-01-01T00:00:00.000000Z") <= 0
+    due = pacer.wait_s("2026-01-01T00:00:50.000000Z")
+    assert 5.0 - (loop.time() - before) <= due <= 5.0
+    assert pacer.wait_s("2025-12-31T23:59:50.000000Z") <= -1.0, "late, and not waited for"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +193,9 @@ def test_subjects_of_the_services_are_not_replayed_onto(prefix: str) -> None:
 async def test_an_interrupted_replay_goes_on_where_it_stopped(
     stack: Stack, http: httpx.AsyncClient, actor: Actor, room: str
 ) -> None:
-    await orders(http, room, 2)
-    await asyncio.sleep(1.5)
-    await orders(http, room, 2)
-    arguments: Sequence[str] = ("replay", "--speed", "1x", "-w", room, "--data-dir", str(stack.data_dir))
+    made = await ordered_at(actor, room, 0, 0, 0, 3600, 3600)
+    everything = await told(http, room, kind="run", at_least=made[-1])
+    arguments = ("replay", "--speed", "1x", "--kind", "run", "-w", room, "--data-dir", str(stack.data_dir))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "trialbook_deploy", *arguments, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -178,7 +205,7 @@ async def test_an_interrupted_replay_goes_on_where_it_stopped(
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
-    wanted = first[-1]["sequence"] + 1
+    wanted = made[2] + 1
     assert f"--from-sequence {wanted}" in err.decode()
-    _, out, _ = await command(stack, "replay", "--from-sequence", str(wanted), room=room)
-    assert first + [json.loads(line) for line in out.splitlines()] == await told(http, room)
+    _, out, _ = await command(stack, "replay", "--kind", "run", "--from-sequence", str(wanted), room=room)
+    assert first + [json.loads(line) for line in out.splitlines()] == everything

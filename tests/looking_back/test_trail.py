@@ -35,6 +35,15 @@ class Page(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
 
 
+async def over(http: httpx.AsyncClient, run: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The run once it has ended."""
+    async with asyncio.timeout(90):
+        while True:
+            found: dict[str, Any] = (await http.get(f"/v1/runs/{run}?wait=20", headers=headers)).json()
+            if found["status"] in ("completed", "failed", "cancelled"):
+                return found
+
+
 async def test_a_real_run_and_what_it_is_connected_with(
     stack: Stack, http: httpx.AsyncClient, room: str, tmp_path: Path
 ) -> None:
@@ -46,13 +55,13 @@ async def test_a_real_run_and_what_it_is_connected_with(
     made = await http.post("/v1/runs", json=order, headers=headers)
     assert made.status_code == 201, made.text
     run = made.json()["id"]
-    ended = (await http.get(f"/v1/runs/{run}?wait=20", headers=headers)).json()
+    ended = await over(http, run, headers)
     assert ended["status"] == "completed", ended
     at = f"/v1/audit/trail/{run}"
     story = (await http.get(at, params={"at_least": ended["sequence"]}, headers=headers)).json()
     kinds = [chapter["type"] for chapter in story["chapters"]]
     assert (kinds[0], kinds[1], kinds[-1]) == ("run.submitted.v1", "run.started.v1", "run.completed.v1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await http.get(story["chapters"][0]["proof"])).status_code != 200:
             await asyncio.sleep(0.1)  # the tree follows the ledger
     for chapter in story["chapters"]:
@@ -81,7 +90,7 @@ async def test_every_fact_names_who_and_why(stack: Stack, http: httpx.AsyncClien
     headers = {"Trialbook-Workspace": room, "X-Request-ID": "sweeping"}
     sweep = {"workload": "noop", "sweep": {"grid": {"echo": [1, 2]}}}
     run = (await http.post("/v1/runs", json=sweep, headers=headers)).json()["id"]
-    ended = (await http.get(f"/v1/runs/{run}?wait=20", headers=headers)).json()
+    ended = await over(http, run, headers)
     assert ended["status"] == "completed", ended
     told = (await http.get("/v1/audit/trail/sweeping", headers=headers)).json()
     assert len({one["id"] for one in told["related"]}) == 3, "the sweep and its two children"
