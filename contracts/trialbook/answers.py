@@ -118,6 +118,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
+    attempt: int = 0
     logs: int
     rows: dict[str, int]
     first_row_at: dict[str, str]

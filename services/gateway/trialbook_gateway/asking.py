@@ -8,11 +8,26 @@ from nats.aio.msg import Msg
 
 from trialbook import subjects
 from trialbook.asking import NatsAsk
+from trialbook.envelope import AggregateId
 from trialbook.errors import Invalid, NotFound
 from trialbook.log.api import ApiError, call
-from trialbook.queries import QUERIES, Answer, ItemGet, Query, RunFacts, RunGet, RunLogs, RunMetrics, RunRows, moments
+from trialbook.queries import (
+    QUERIES,
+    Answer,
+    ItemGet,
+    ItemList,
+    Query,
+    RunFacts,
+    RunGet,
+    RunList,
+    RunLogs,
+    RunMetrics,
+    RunRows,
+    moments,
+)
 from trialbook.streams import FACTS, SIGNALS
 from trialbook.times import is_sequence, sequence_of
+from trialbook_gateway.written import Written
 
 _OF_ONE_THING = (ItemGet, RunGet, RunFacts, RunLogs, RunMetrics, RunRows)
 NO_MESSAGE = 10037
@@ -20,17 +35,34 @@ NOT_FOUND = b'"error":{"kind":"not_found"'
 HEAD_BYTES = 200
 
 
-class CheckedAsk(NatsAsk):
-    """Remembers how far the streams are known to be, so that the check costs a request only for unusual positions."""
+class _Told(msgspec.Struct):
+    """Up to where a run was told."""
 
-    def __init__(self, nc: Client) -> None:
+    sequence: int
+
+
+_told = msgspec.json.Decoder(_Told).decode
+
+
+class CheckedAsk(NatsAsk):
+    """Remembers how far the streams are known to be, so that the check costs a request only for unusual positions.
+
+    ``written`` learns of what was told: a single run comes ahead of the tables, and lists must not be older then.
+    """
+
+    def __init__(self, nc: Client, written: Written | None = None) -> None:
         super().__init__(nc)
-        self._client = nc
+        self._client, self._written = nc, written or Written()
         self._facts = self._signals = 0
 
     def known(self, facts: int) -> None:
         """Note a sequence that was appended."""
         self._facts = max(self._facts, facts)
+
+    def told(self, workspace: str, facts: int) -> None:
+        """Note up to where somebody was told what happens in a workspace: lists must not be older then."""
+        self.known(facts)
+        self._written.told(workspace, facts)
 
     async def ask(self, workspace: str, query: Query, timeout_s: float = 5.0) -> Answer:
         """See ``Ask.ask``. Raises ``Invalid`` (code ``future_sequence``) for positions beyond a stream's end."""
@@ -45,7 +77,14 @@ class CheckedAsk(NatsAsk):
             answer = await super().ask(workspace, msgspec.structs.replace(query, at_least=last), timeout_s)
         self._facts = max(self._facts, answer.facts)
         self._signals = max(self._signals, answer.signals)
+        self._note(workspace, query, answer)
         return answer
+
+    def _note(self, workspace: str, query: Query, answer: Answer) -> None:
+        if isinstance(query, RunGet) and query.id and not query.as_of and answer.result is not None:
+            self._written.note(AggregateId(workspace, "run", query.id), _told(answer.result).sequence)
+        elif isinstance(query, RunList | ItemList) and not query.as_of:
+            self.told(workspace, answer.facts)  # another projector may be behind this one
 
     async def ask_bytes(self, workspace: str, query: Query, timeout_s: float = 30.0) -> tuple[bytes, str]:
         """See ``NatsAsk.ask_bytes``; checked like ``ask``."""

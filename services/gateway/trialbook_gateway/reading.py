@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 
 from trialbook.domain.run.state import TERMINAL
-from trialbook.queries import Answer, EventList, RunGet
+from trialbook.queries import Answer, EventList, RunGet, RunList
 from trialbook_gateway import replies
 from trialbook_gateway.schemas.base import SEQUENCE_MAX
 from trialbook_gateway.services import Caller, Services
@@ -19,6 +21,17 @@ RECHECK_S = 5.0
 def seen_in(services: Services, caller: Caller, at_least: int) -> int:
     """The sequence that a list must have seen: as asked, and what was written here in the caller's workspace."""
     return max(at_least, services.written.in_workspace(caller.workspace))
+
+
+async def pages(services: Services, caller: Caller, query: RunList) -> AsyncIterator[Answer]:
+    """All pages of a list, each as the list was when the first one was read: its ``facts`` say when that was."""
+    while True:
+        answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
+        yield answer
+        cursor = replies.page_head(answer.result or b"{}").next_cursor
+        if cursor is None:
+            return
+        query = msgspec.structs.replace(query, cursor=str(cursor), as_of=query.as_of or str(answer.facts))
 
 
 async def moment_of(services: Services, caller: Caller, as_of: str) -> int:

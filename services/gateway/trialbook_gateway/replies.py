@@ -38,7 +38,7 @@ class PageHead(msgspec.Struct):
 
 
 brief = msgspec.json.Decoder(Brief).decode
-_head = msgspec.json.Decoder(PageHead).decode
+page_head = msgspec.json.Decoder(PageHead).decode
 
 
 def encode(value: Any) -> bytes:
@@ -100,7 +100,7 @@ def page(request: Request, answer: Answer, parameter: str = "cursor") -> Respons
     """A page as the projector gave it, with ``Link: rel="next"`` when there is one."""
     body = result_of(answer)
     headers = {SEQUENCE: str(answer.facts)}
-    cursor = _head(body).next_cursor
+    cursor = page_head(body).next_cursor
     if cursor is not None:
         headers["Link"] = next_link(request, parameter, str(cursor))
     return raw(body, headers=headers)

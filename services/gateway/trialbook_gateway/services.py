@@ -104,7 +104,7 @@ class Services:
         self.log = NatsEventLog(self.nc, self.keys)
         await self.log.start()
         self.handler = Handler(self.log, self.clock, self.ids, self.log.read_decisive)
-        self.ask = CheckedAsk(self.nc)
+        self.ask = CheckedAsk(self.nc, self.written)
         self.blobs = NatsBlobStore(self.nc)
         self.data_subjects = DataSubjects(self.nc, self.keys, self.log, self.handler, self.ask, self.blobs, self.clock)
         self.directory = Directory(self.nc, self.clock)

@@ -1,4 +1,5 @@
-"""What this gateway has just written, so that whoever writes here reads it here without naming a sequence.
+"""What this gateway has just written or told, so that whoever writes or sees it here reads it here without naming a
+sequence.
 
 Across several gateways a client says ``at_least=<Trialbook-Sequence>`` instead.
 """
@@ -20,16 +21,20 @@ class Written:
         self._workspaces: dict[str, int] = {}
 
     def note(self, aggregate: AggregateId, sequence: int) -> None:
-        """Remember an append."""
+        """Remember an append, or up to where something was told."""
         self._last[aggregate] = max(sequence, self._last.pop(aggregate, 0))
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
-        self._workspaces[aggregate.workspace] = max(sequence, self._workspaces.get(aggregate.workspace, 0))
+        self.told(aggregate.workspace, sequence)
+
+    def told(self, workspace: str, sequence: int) -> None:
+        """Remember up to where a workspace was told."""
+        self._workspaces[workspace] = max(sequence, self._workspaces.get(workspace, 0))
 
     def last(self, aggregate: AggregateId) -> int:
-        """Its sequence, 0 when it was not written here or long ago."""
+        """Its sequence, 0 when it was neither written nor told here, or long ago."""
         return self._last.get(aggregate, 0)
 
     def in_workspace(self, workspace: str) -> int:
-        """The last sequence that was written here in a workspace: what a list of it must have seen."""
+        """The last sequence that was written or told here in a workspace: what a list of it must have seen."""
         return self._workspaces.get(workspace, 0)

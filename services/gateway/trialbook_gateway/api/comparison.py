@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Annotated, Any
@@ -29,13 +28,18 @@ MAX_RUNS = 400
 MAX_MEASURES = 500
 MAX_NAMED = 64
 MAX_DEPTH = 4
-MAX_ROWS = 100_000
 TIMEOUT_S, MARGIN_S = 10.0, 2.0
 DIRECTIONS = {"higher": "HIGHER", "lower": "LOWER", "at_least": "AT_LEAST", "at_most": "AT_MOST"}
-RUNS = "SELECT id, name, title, workload, status, result FROM runs WHERE list_contains(?::VARCHAR[], id)"
-METRICS = """
-SELECT m.run, m.name, arg_max(m.value, m.cursor) AS last FROM metrics m JOIN runs r ON r.id = m.run
-WHERE m.attempt = r.attempt AND list_contains(?::VARCHAR[], m.run) GROUP BY ALL ORDER BY m.name
+# In one statement, so that a run's numbers are those of its status.
+RUNS = """
+WITH latest AS (
+    SELECT run, attempt, name, arg_max(value, cursor) AS value FROM metrics
+    WHERE list_contains(?::VARCHAR[], run) GROUP BY ALL
+), measured AS (
+    SELECT run, attempt, list(name ORDER BY name) AS names, list(value ORDER BY name) AS last FROM latest GROUP BY ALL
+)
+SELECT r.id, r.name, r.title, r.workload, r.status, r.result, m.names, m.last
+FROM runs AS r LEFT JOIN measured AS m ON m.run = r.id AND m.attempt = r.attempt WHERE list_contains(?::VARCHAR[], r.id)
 """
 ABOUT = ("id", "name", "title", "workload", "status")
 _decode = msgspec.json.Decoder(SqlResult).decode
@@ -88,25 +92,26 @@ async def compare_runs(request: Request, query: Annotated[RunsQuery, Query()]) -
 
 async def _rows(services: Services, caller: Caller, query: RunsQuery, ids: list[str]) -> list[Row]:
     """In the order of ``ids``. Raises ``NotFound``."""
-    runs, metrics = await asyncio.gather(*(_ask(services, caller, query, sql, ids) for sql in (RUNS, METRICS)))
-    found = {str(row[0]): row for row in runs.rows}
-    values: dict[str, dict[str, float | None]] = {id_: {} for id_ in ids}
-    for run, name, value in metrics.rows:
-        values[run][f"metric.{name}"] = value if isinstance(value, int | float) and isfinite(value) else None
+    found = {str(row[0]): row for row in (await _ask(services, caller, query, ids)).rows}
     rows = []
     for id_ in ids:
         if id_ not in found:
             raise NotFound("run_not_found", f"There is no run {id_}.")
-        _, name, title, workload, status, result = found[id_]
+        _, name, title, workload, status, result, names, last = found[id_]
+        values = {f"metric.{metric}": _finite(value) for metric, value in zip(names or (), last or (), strict=True)}
         numbers = dict(_numbers("result", msgspec.json.decode(result) if isinstance(result, str) else result))
         about = dict(zip(ABOUT, (id_, name, title, workload, status), strict=True))
-        rows.append(Row(id=id_, about=about, values={**values[id_], **numbers}))
+        rows.append(Row(id=id_, about=about, values={**values, **numbers}))
     return rows
 
 
-async def _ask(services: Services, caller: Caller, query: RunsQuery, sql: str, ids: list[str]) -> SqlResult:
+def _finite(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and isfinite(value) else None
+
+
+async def _ask(services: Services, caller: Caller, query: RunsQuery, ids: list[str]) -> SqlResult:
     question = Sql(
-        sql=sql, params=[ids], max_rows=MAX_ROWS, timeout_s=TIMEOUT_S, as_of=query.as_of,
+        sql=RUNS, params=[ids, ids], max_rows=len(ids), timeout_s=TIMEOUT_S, as_of=query.as_of,
         at_least=seen_in(services, caller, query.at_least),
     )  # fmt: skip
     body, _ = await services.ask.ask_bytes(caller.workspace, question, TIMEOUT_S + MARGIN_S)

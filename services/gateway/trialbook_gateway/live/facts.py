@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -19,8 +19,11 @@ class FactsFollower:
     """Hands out facts in batches; ``position`` is the sequence of the last one passed to ``cursor_after``."""
 
     def __init__(
-        self, channel: Channel, ask: NatsAsk, workspace: str, query: EventList, lag: int, timeout_s: float
-    ) -> None:
+        self, channel: Channel, ask: NatsAsk, workspace: str, query: EventList, lag: int, timeout_s: float,
+        told: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        """``told`` hears of each ledger sequence that is handed out."""
+        self._told = told
         self._channel, self._ask, self._workspace, self._query = channel, ask, workspace, query
         self._lag, self._timeout_s = lag, timeout_s
         self.position = self._reached = query.after
@@ -54,6 +57,7 @@ class FactsFollower:
 
     def cursor_after(self, item: Item) -> str:
         """Note that ``item`` is being handed out; the cursor (a ledger sequence) to resume after it."""
+        self._told(item.reached)
         self.position = max(self.position, item.facts)
         return str(self.position)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from trialbook.errors import NotFound, Refusal
 from trialbook_gateway.live.channel import Channel
@@ -21,9 +21,11 @@ class RunFollower:
     """Hands out items in batches. ``position`` is that of the last item passed to ``cursor_after``."""
 
     def __init__(
-        self, channel: Channel, past: Past, run: str, position: Position, kinds: frozenset[str], level: int, lag: int
-    ) -> None:
-        self._channel, self._past, self._run = channel, past, run
+        self, channel: Channel, past: Past, run: str, position: Position, kinds: frozenset[str], level: int, lag: int,
+        told: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        """``told`` hears of each ledger sequence that is handed out."""
+        self._channel, self._past, self._run, self._told = channel, past, run, told
         self._kinds, self._level, self._lag = kinds, level, lag
         self.position = position
         self._reached = position
@@ -61,6 +63,8 @@ class RunFollower:
 
     def cursor_after(self, item: Item) -> str:
         """Note that ``item`` is being handed out; the cursor to resume after it."""
+        if item.reached:
+            self._told(item.reached)
         here = self.position
         if item.facts > here.facts or item.signals > here.signals:
             self.position = Position(max(here.facts, item.facts), max(here.signals, item.signals))

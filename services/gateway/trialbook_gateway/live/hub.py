@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 from nats.aio.client import Client
 
 from trialbook import subjects
-from trialbook.asking import NatsAsk
 from trialbook.errors import Refusal, Unavailable
 from trialbook.queries import EventList
 from trialbook.signals import LEVELS
 from trialbook.tasks import ended
+from trialbook_gateway.asking import CheckedAsk
 from trialbook_gateway.live.channel import Channel
 from trialbook_gateway.live.facts import FactsFollower
 from trialbook_gateway.live.follower import RunFollower
@@ -44,7 +45,7 @@ class _Shared(msgspec.Struct):
 class Hub:
     """``follow_run`` and ``follow_facts`` are also what dialects build their own live routes on."""
 
-    def __init__(self, nc: Client, ask: NatsAsk, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, nc: Client, ask: CheckedAsk, settings: Settings, telemetry: Telemetry) -> None:
         self._nc, self._ask, self._settings, self._telemetry = nc, ask, settings, telemetry
         self._channels: dict[tuple[str, str], _Shared] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -111,7 +112,8 @@ class Hub:
             past = Past(self._ask, workspace, run, level, wanted, PAST_TIMEOUT_S)
             start = position or Position()
             rank = LEVELS.index(level)
-            follower = RunFollower(channel, past, run, start, wanted, rank, self._settings.live_lag_messages)
+            lag, told = self._settings.live_lag_messages, partial(self._ask.told, workspace)
+            follower = RunFollower(channel, past, run, start, wanted, rank, lag, told)
             await follower.open()
             yield follower
 
@@ -121,7 +123,8 @@ class Hub:
         taps = [subjects.tap(subjects.facts_of(workspace))]
         async with self._channel((workspace, ""), taps, ends=False) as channel:
             lag = self._settings.live_lag_messages
-            yield FactsFollower(channel, self._ask, workspace, query, lag, PAST_TIMEOUT_S)
+            told = partial(self._ask.told, workspace)
+            yield FactsFollower(channel, self._ask, workspace, query, lag, PAST_TIMEOUT_S, told)
 
     @asynccontextmanager
     async def _channel(self, key: tuple[str, str], taps: list[str], *, ends: bool) -> AsyncIterator[Channel]:

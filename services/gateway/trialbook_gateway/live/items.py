@@ -86,6 +86,11 @@ class Item(msgspec.Struct):
         return f'{{"type":"{self.kind}","cursor":"{cursor}","data":{self._text}}}'
 
     @property
+    def reached(self) -> int:
+        """Up to which ledger sequence it tells of the run; 0: of what was emitted."""
+        return self.value.sequence if isinstance(self.value, Status | FactView) else self.facts
+
+    @property
     def final(self) -> bool:
         """Whether the stream ends with it."""
         return isinstance(self.value, Status) and self.value.final

@@ -9,6 +9,7 @@ import msgspec
 
 from trialbook import subjects
 from trialbook.codec import encode, fact_of, route_of
+from trialbook.domain.run.state import TERMINAL
 from trialbook.envelope import Event
 from trialbook.proofs import InclusionProof, LedgerCheckpoint, LedgerInclusion, NoteView
 from trialbook.queries import Activity, Query, RunActivity, RunFacts, RunGet, RunLogs, RunMetrics, RunRows
@@ -56,14 +57,16 @@ class Sources:
         at_least = self._services.seen_by(self._caller, "run", self._run, 0)
         view = await self._ask(RunGet(id=self._run, at_least=at_least, as_of=self._as_of), RunView)
         self._seen = view.sequence
+        if view.status in TERMINAL:  # also when somebody has it retried while it is packed
+            self._as_of = self._as_of or str(view.sequence)
         return view
 
     async def facts(self) -> AsyncIterator[Fact]:
-        """All facts, as they are in the ledger."""
-        after = 0
+        """All facts up to the run's last one in its view, as they are in the ledger."""
+        after, seen = 0, self._seen
         while True:
             page = await self._ask(
-                RunFacts(id=self._run, after=after, limit=PAGE, at_least=self._seen, as_of=self._as_of), _Facts
+                RunFacts(id=self._run, after=after, up_to=seen, limit=PAGE, at_least=seen, as_of=self._as_of), _Facts
             )
             for fact in page.items:
                 yield fact

@@ -212,7 +212,9 @@ def activity(reading: Reading, query: RunActivity) -> list[Activity]:
     found: dict[str, Activity] = {}
     for row in reading.rows(ACTIVITY, [query.ids, reading.workspace, reading.workspace]):
         run, kind, name, count, first, last, last_cursor, _, limit, attempt = row
-        before = found.setdefault(run, Activity(run=run, logs=0, rows={}, first_row_at={}, last_at=None))
+        before = found.setdefault(
+            run, Activity(run=run, attempt=attempt, logs=0, rows={}, first_row_at={}, last_at=None)
+        )
         if kind is not None and last_cursor > limit:
             count, first, last = _below(reading, run, attempt, kind, name, limit)
         if kind is not None and count:
@@ -233,14 +235,6 @@ def _below(reading: Reading, run: str, attempt: int, kind: str, name: str, limit
 def _with(before: Activity, kind: str, name: str, count: int, first: int, last: int) -> Activity:
     last_at = max(before.last_at or "", text_of(last))
     if kind == "log":
-        return Activity(
-            run=before.run,
-            logs=before.logs + count,
-            rows=before.rows,
-            first_row_at=before.first_row_at,
-            last_at=last_at,
-        )
-    return Activity(
-        run=before.run, logs=before.logs, rows={**before.rows, name: count},
-        first_row_at={**before.first_row_at, name: text_of(first)}, last_at=last_at,
-    )  # fmt: skip
+        return msgspec.structs.replace(before, logs=before.logs + count, last_at=last_at)
+    rows, first_row_at = {**before.rows, name: count}, {**before.first_row_at, name: text_of(first)}
+    return msgspec.structs.replace(before, rows=rows, first_row_at=first_row_at, last_at=last_at)

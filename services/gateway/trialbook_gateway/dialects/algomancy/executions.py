@@ -17,19 +17,21 @@ from trialbook_gateway.services import Caller, Services
 
 
 async def executions(
-    services: Services, caller: Caller, profile: Profile, results: Results, id_: str
+    services: Services, caller: Caller, profile: Profile, results: Results, id_: str, up_to: int | None = None
 ) -> list[dict[str, Any]]:
-    """The first one first; one that is queued or processing is the last."""
+    """The first one first; one that is queued or processing is the last. ``up_to``: as of that ledger sequence."""
     found = []
-    for number, (state, sequence) in enumerate(await _states(services, caller, id_), 1):
+    for number, (state, sequence) in enumerate(await _states(services, caller, id_, up_to), 1):
         run = shape.run_of(caller.workspace, id_, state, sequence)
         found.append(_execution(profile, number, state, run, await results.of(run)))
     return found
 
 
-async def _states(services: Services, caller: Caller, id_: str) -> list[tuple[RunState, int]]:
-    """The run's state before each reset or retry, and now, if it was ever queued then."""
+async def _states(services: Services, caller: Caller, id_: str, up_to: int | None) -> list[tuple[RunState, int]]:
+    """The run's state before each reset or retry, and at the end, if it was ever queued then."""
     records = await services.log.read(caller.aggregate("run", id_))
+    if up_to is not None:
+        records = [record for record in records if record.sequence <= up_to]
     state: RunState = RUN.decider.initial()
     found: list[tuple[RunState, int]] = []
     for record in records:

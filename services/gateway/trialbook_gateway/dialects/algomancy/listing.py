@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from trialbook.queries import PAGE_LIMIT, RunList
+from trialbook.queries import PAGE_LIMIT, Answer, RunList
+from trialbook_gateway import replies
 from trialbook_gateway.dialects.algomancy.shape import SCENARIO, Run
-from trialbook_gateway.reading import seen_in
+from trialbook_gateway.reading import pages, seen_in
 from trialbook_gateway.services import Caller, Services
 
 REMEMBERED_BYTES = 64 * 1024 * 1024
@@ -23,7 +24,6 @@ STATUSES = {
 
 class _Page(msgspec.Struct, frozen=True):
     items: list[Run]
-    next_cursor: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Page).decode
@@ -72,23 +72,30 @@ async def page(
     limit: int = PAGE_LIMIT,
 ) -> tuple[list[Run], str | None]:
     """Scenarios in creation order, and where to go on."""
-    labels = {name: value for name, value in (("algorithm", algorithm), ("sweep", sweep)) if value}
-    query = RunList(
-        workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc",
-        cursor=cursor, limit=limit, labels=labels,
-        at_least=seen_in(services, caller, 0),
-    )  # fmt: skip
+    query = _query(services, caller, status=status, algorithm=algorithm, sweep=sweep)
+    query = msgspec.structs.replace(query, cursor=cursor, limit=limit)
     answer = await services.ask.ask(caller.workspace, query, services.settings.ask_timeout_s)
-    found = _decode(answer.result or b"{}")
-    return [run for run in found.items if run.known], found.next_cursor
+    return _known(answer), replies.page_head(answer.result or b"{}").next_cursor
 
 
-async def everything(services: Services, caller: Caller) -> AsyncIterator[list[Run]]:
-    """All scenarios in creation order, page by page."""
-    cursor: str | None = ""
-    while cursor is not None:
-        runs, cursor = await page(services, caller, cursor=cursor)
-        yield runs
+async def everything(
+    services: Services, caller: Caller, *, status: str = "", sweep: str = ""
+) -> AsyncIterator[list[Run]]:
+    """All scenarios in creation order, page by page, as they all were at one moment."""
+    async for answer in pages(services, caller, _query(services, caller, status=status, sweep=sweep)):
+        yield _known(answer)
+
+
+def _query(services: Services, caller: Caller, *, status: str = "", algorithm: str = "", sweep: str = "") -> RunList:
+    labels = {name: value for name, value in (("algorithm", algorithm), ("sweep", sweep)) if value}
+    return RunList(
+        workload=SCENARIO, dialect=SCENARIO, status=STATUSES.get(status, []), order="created_asc", limit=PAGE_LIMIT,
+        labels=labels, at_least=seen_in(services, caller, 0),
+    )  # fmt: skip
+
+
+def _known(answer: Answer) -> list[Run]:
+    return [run for run in _decode(answer.result or b"{}").items if run.known]
 
 
 async def processing(services: Services, caller: Caller) -> Run | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trialbook.domain.run.state import TERMINAL, Artifact
-from trialbook.errors import Invalid, NotFound
+from trialbook.errors import Invalid, NotFound, Unavailable
 from trialbook.queries import RunGet
 from trialbook_gateway.dialects.marketplace.errors import bad_request, not_found
 from trialbook_gateway.ordering import name_aggregate
@@ -20,6 +20,7 @@ SCOPE = "run"
 LABEL = "experiment"
 CANCELLED = "Cancelled"
 NOT_FOUND = "Experiment '{}' not found"
+MAX_MOVES = 24
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,15 @@ async def look_up(services: Services, caller: Caller, name: str) -> Experiment |
     """
     check_name(name)
     owner, sequence = await owner_of(services, caller.workspace, name)
-    return await read(services, caller.workspace, owner, sequence) if owner else None
+    for _ in range(MAX_MOVES):
+        found = await read(services, caller.workspace, owner, sequence) if owner else None
+        if found is not None and found.status != "cancelled":
+            return found
+        # Whoever takes the name over cancels its bearer in the same append: that never stood under the name.
+        before, (owner, sequence) = owner, await owner_of(services, caller.workspace, name)
+        if owner == before:
+            return found
+    raise Unavailable("contention", f"Others keep replacing the experiment '{name}'; try again.")
 
 
 async def require(services: Services, caller: Caller, name: str, text: str = NOT_FOUND) -> Experiment:

@@ -31,7 +31,7 @@ from trialbook_gateway.dialects.algomancy.routes.common import described
 from trialbook_gateway.dialects.algomancy.routes.scenarios import ROOM
 from trialbook_gateway.dialects.algomancy.segments import NamedRoute
 from trialbook_gateway.dialects.algomancy.shape import Run
-from trialbook_gateway.reading import seen_in
+from trialbook_gateway.reading import pages, seen_in
 
 router = APIRouter(route_class=NamedRoute)
 ARCHIVES: dict[int | str, dict[str, Any]] = {
@@ -53,7 +53,6 @@ class _LoadRun(msgspec.Struct):
 
 class _LoadPage(msgspec.Struct):
     items: list[_LoadRun]
-    next_cursor: str | None = None
 
 
 _loads = msgspec.json.Decoder(_LoadPage).decode
@@ -139,7 +138,8 @@ class _Writer:
     async def _scenario(self, run: Run) -> form.Scenario:
         room = self._room
         state = (await room.services.handler.load(room.caller.aggregate("run", run.id))).state
-        told = await executions(room.services, room.caller, room.parts.profile, room.parts.results, run.id)
+        parts = room.parts
+        told = await executions(room.services, room.caller, parts.profile, parts.results, run.id, run.sequence)
         done = [_execution(one) for one in told]
         if done:
             done[-1] = msgspec.structs.replace(done[-1], progress=shape.progress_of(run))
@@ -167,18 +167,12 @@ class _Writer:
 
     async def _loads(self) -> AsyncIterator[dict[str, Any]]:
         room = self._room
-        cursor: str | None = ""
-        while cursor is not None:
-            query = RunList(
-                workload=LOAD, order="created_asc", cursor=cursor, limit=PAGE_LIMIT,
-                at_least=seen_in(room.services, room.caller, 0),
-            )  # fmt: skip
-            answer = await room.services.ask.ask(room.caller.workspace, query, room.services.settings.ask_timeout_s)
-            page = _loads(answer.result or b"{}")
-            for run in page.items:
+        seen = seen_in(room.services, room.caller, 0)
+        query = RunList(workload=LOAD, order="created_asc", limit=PAGE_LIMIT, at_least=seen)
+        async for answer in pages(room.services, room.caller, query):
+            for run in _loads(answer.result or b"{}").items:
                 if run.params.get("source") == "files" and run.status in TERMINAL:
                     yield await room.parts.loads.record(room.caller.workspace, run.id)
-            cursor = page.next_cursor
         for other, origin in self._others.items():
             yield await room.parts.loads.record(origin, other)
 

@@ -92,10 +92,11 @@ def _measured(profile: Profile, keys: list[str] | None) -> list[Kpi]:
 
 async def _chosen(room: Room, ids: list[str] | None) -> list[Run]:
     if not ids:
-        runs, following = await listing.page(room.services, room.caller, status="complete", limit=MAX_COMPARED)
-        while following and len(runs) < MAX_COMPARED:
-            more, following = await listing.page(room.services, room.caller, status="complete", cursor=following)
+        runs: list[Run] = []
+        async for more in listing.everything(room.services, room.caller, status="complete"):
             runs += more
+            if len(runs) >= MAX_COMPARED:
+                break
         return runs[:MAX_COMPARED]
     wanted = list(dict.fromkeys(one.strip() for text in ids for one in text.split(",") if one.strip()))
     if len(wanted) > MAX_COMPARED:

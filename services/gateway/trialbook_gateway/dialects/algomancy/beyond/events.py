@@ -21,7 +21,7 @@ from trialbook_gateway.dialects.algomancy.shape import SCENARIO, Run
 from trialbook_gateway.live.items import parse_cursor
 from trialbook_gateway.live.sse import MEDIA_TYPE, opened
 from trialbook_gateway.problems import HttpRefusal
-from trialbook_gateway.reading import seen_in
+from trialbook_gateway.reading import pages, seen_in
 
 router = APIRouter(route_class=NamedRoute)
 HEADER = "last-event-id"
@@ -44,7 +44,6 @@ _SEQUENCE = re.compile(r"[0-9]{1,15}")
 
 class _Page(msgspec.Struct):
     items: list[Run]
-    next_cursor: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Page).decode
@@ -91,16 +90,12 @@ async def scenario_events(request: Request, session_id: str, scenario_id: str, c
 async def _active(room: Room) -> tuple[list[Run], int]:
     """What is queued or processed, and the ledger sequence up to which that is true."""
     found: list[Run] = []
-    cursor, reached = "", 0
-    while True:
-        query = RunList(
-            workload=SCENARIO, dialect=SCENARIO, status=ACTIVE, order="created_asc", cursor=cursor, limit=PAGE_LIMIT,
-            at_least=seen_in(room.services, room.caller, 0),
-        )  # fmt: skip
-        answer = await room.services.ask.ask(room.caller.workspace, query, room.services.settings.ask_timeout_s)
-        page = _decode(answer.result or b"{}")
-        found += page.items
+    reached = 0
+    query = RunList(
+        workload=SCENARIO, dialect=SCENARIO, status=ACTIVE, order="created_asc", limit=PAGE_LIMIT,
+        at_least=seen_in(room.services, room.caller, 0),
+    )  # fmt: skip
+    async for answer in pages(room.services, room.caller, query):
+        found += _decode(answer.result or b"{}").items
         reached = reached or answer.facts
-        if page.next_cursor is None:
-            return found, reached
-        cursor = page.next_cursor
+    return found, reached

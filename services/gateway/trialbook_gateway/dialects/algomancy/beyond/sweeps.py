@@ -111,9 +111,7 @@ async def _shown(room: Room, text: str) -> dict[str, Any]:
 async def _runs(room: Room, text: str) -> list[Run]:
     """The scenarios of a sweep in their order, those that were deleted left out. Raises 404 when none is left."""
     found: list[Run] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        runs, cursor = await listing.page(room.services, room.caller, sweep=_id(text), cursor=cursor)
+    async for runs in listing.everything(room.services, room.caller, sweep=_id(text)):
         found += runs
     if not found:
         raise not_found("Sweep", text)

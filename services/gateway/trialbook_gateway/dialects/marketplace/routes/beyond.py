@@ -85,7 +85,7 @@ async def experiment_runs(where: Where, name: str) -> list[dict[str, Any]]:
     """Every run that bore the name, newest first; ``current`` bears it now."""
     experiments.check_name(name)
     owner, _ = await experiments.owner_of(where.services, where.caller.workspace, name)
-    runs = await runs_labelled(where.services, where.caller, name)
+    runs, _ = await runs_labelled(where.services, where.caller, name)
     if not runs:
         raise experiments.missing(name)
     return [_run(run, owner) for run in runs if run.labels.get(LABEL) == name]

@@ -19,6 +19,7 @@ from trialbook_gateway.dialects.marketplace.routes.described import described
 from trialbook_gateway.dialects.marketplace.routes.documented import strict_body
 from trialbook_gateway.idempotency import identify
 from trialbook_gateway.ordering import create_run, spec_of
+from trialbook_gateway.reading import pages
 from trialbook_gateway.schemas.runs import RunCreate
 from trialbook_marketplace.config import ExperimentConfig, check_config
 
@@ -119,16 +120,11 @@ def _count(grid: dict[str, list[Any]]) -> int:
 
 
 async def _children(where: Here, sweep: str, at_least: int) -> list[dict[str, Any]]:
+    query = RunList(parent=sweep, order="created_asc", limit=PAGE_LIMIT, at_least=at_least)
     found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        query = RunList(parent=sweep, order="created_asc", limit=PAGE_LIMIT, cursor=cursor, at_least=at_least)
-        answer = await where.services.ask.ask(where.caller.workspace, query, where.services.settings.ask_timeout_s)
-        page = _page(answer.result or b"{}")
-        found += page.items
-        if page.next_cursor is None:
-            return found
-        cursor = str(page.next_cursor)
+    async for answer in pages(where.services, where.caller, query):
+        found += _page(answer.result or b"{}").items
+    return found
 
 
 def _row(child: dict[str, Any], varied: list[str]) -> dict[str, Any]:
