@@ -118,11 +118,12 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
-    attempt: int = 0
     logs: int
     rows: dict[str, int]
     first_row_at: dict[str, str]
     last_at: str | None
+    attempt: int = 0
+    """The latest attempt."""
 
 
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
