@@ -12,6 +12,8 @@ from trialbook_marketplace import rnr
 from trialbook_marketplace.config import ExperimentConfig, check_config
 
 SETTLED = "settings/rnr"
+QUIET = "HF_HUB_DISABLE_PROGRESS_BARS"
+"""Read when the packages are imported: their progress bars would be lines of the experiment's log."""
 
 
 async def search_models(ctx: Context, config: ExperimentConfig) -> rnr.Models | None:
@@ -26,5 +28,6 @@ async def search_models(ctx: Context, config: ExperimentConfig) -> rnr.Models | 
     async def chosen() -> rnr.ModelNames:
         return rnr.model_names(os.environ)
 
+    os.environ.setdefault(QUIET, "1")
     names = msgspec.convert(await ctx.effect(SETTLED, {}, chosen), rnr.ModelNames)
     return await asyncio.to_thread(rnr.load, names)
