@@ -141,7 +141,7 @@ class Stack:
         os.kill(pid, number)
         return pid
 
-    async def wait_replaced(self, name: str, old_pid: int, timeout_seconds: float = 15.0) -> int:
+    async def wait_replaced(self, name: str, old_pid: int, timeout_seconds: float = 30.0) -> int:
         """Wait until the supervisor has started `name` again. Returns the new process id."""
 
         def replaced() -> bool:

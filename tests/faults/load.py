@@ -19,7 +19,7 @@ from trialbook.log.bulk import read_stream
 from trialbook_deploy.stack import Stack
 
 VERDICTS = (e.Completed, e.Failed, e.Cancelled)
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 IDS = UUIDv7Source()
 
 

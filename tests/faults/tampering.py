@@ -21,7 +21,7 @@ from trialbook_projector.settings import from_environment
 
 FOLDER = Path("nats/store/jetstream/$G/streams/FACTS/msgs")
 KEY = Signer("trialbook-test", bytes(range(32)))
-LOOK_S = 20.0
+LOOK_S = 60.0
 HEADER = b"NATS/1.0\r\n"
 
 
@@ -73,7 +73,7 @@ async def publish(url: str, count: int, size: int, changed: int = 0) -> None:
         await nc.publish(subject, payload, headers={"Nats-Msg-Id": f"id{number}"})
         if number % 200 == 0:
             await nc.flush()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while int((await call(nc, f"STREAM.INFO.{FACTS}"))["state"]["last_seq"]) < count:
             await asyncio.sleep(0.02)
     await close(nc)

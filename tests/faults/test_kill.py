@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.load import Api, audit, ledger
+from tests.faults.load import IDS, PATIENCE_S, Api, audit, ledger
 from trialbook.domain.run import events as e
 from trialbook_deploy.stack import Stack
 
@@ -48,6 +48,7 @@ async def campaign(directory: Path, victims: list[str], outage_s: float) -> None
         for victim in victims:
             old = stack.kill(victim)
             await stack.wait_replaced(victim, old)
+            await api.request("GET", "/health/ready")  # what never comes up between two kills is another test
             await asyncio.sleep(1.0)
         stop.set()
         await asyncio.gather(*loads)
@@ -60,7 +61,7 @@ async def campaign(directory: Path, victims: list[str], outage_s: float) -> None
 
 
 async def everything_finished(api: Api) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             page = (await api.request("GET", "/v1/runs?status=queued&status=running&limit=1")).json()
             if not page["items"]:
@@ -82,7 +83,9 @@ async def test_kill_9_again_and_again(tmp_path: Path, seed: int) -> None:
 
 
 async def test_a_killed_runner_is_replaced_within_twice_the_lease(tmp_path: Path) -> None:
-    async with Stack(tmp_path / "data", runners=2, env=ENV) as stack:
+    lease_s = 6.0  # so long that twice of it leaves a busy machine several seconds
+    env = {"TRIALBOOK_LEASE_S": str(lease_s)}
+    async with Stack(tmp_path / "data", runners=2, env=env) as stack:
         api = Api(stack)
         run = await api.submit("command", counting(1000, 0.1))
         owner = await running(api, run)
@@ -90,11 +93,10 @@ async def test_a_killed_runner_is_replaced_within_twice_the_lease(tmp_path: Path
         stack.kill(owner)
         killed = loop.time()
         while (await api.get(run))["attempt"] < 2:
-            assert loop.time() - killed < 2 * LEASE_S + 1, "not taken over"
+            assert loop.time() - killed < 2 * lease_s, "not taken over"
             await asyncio.sleep(0.02)
-        assert loop.time() - killed < 2 * LEASE_S
         await api.request("POST", f"/v1/runs/{run}/cancel")
-        assert (await api.finished(run, 5))["status"] == "cancelled"
+        assert (await api.finished(run))["status"] == "cancelled"
         await audit(api, stack)
         await api.close()
 
@@ -111,17 +113,19 @@ async def test_a_runner_that_slept_past_its_lease_is_not_heard(tmp_path: Path) -
         finally:
             stack.kill(owner, signal.SIGCONT)
         view = await api.finished(run)
-        assert (view["status"], view["attempt"]) == ("completed", 2)
+        assert view["status"] == "completed"
+        assert view["attempt"] >= 2, "a busy machine may have let another lease run out"
         await asyncio.sleep(LEASE_S)
         facts = [fact for _, fact, _ in (await ledger(stack))[run]]
-        assert [f.attempt for f in facts if isinstance(f, e.Completed | e.Failed | e.Cancelled)] == [2]
+        verdicts = [f.attempt for f in facts if isinstance(f, e.Completed | e.Failed | e.Cancelled)]
+        assert verdicts == [view["attempt"]]
         await audit(api, stack)
         await api.close()
 
 
 async def running(api: Api, run: str) -> str:
     """Wait until the run has written something; the name of its runner."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             view = await api.get(run)
             if view["status"] == "running" and await api.logs(run):
@@ -131,7 +135,8 @@ async def running(api: Api, run: str) -> str:
 
 @pytest.mark.parametrize("victim", ["gateway", "projector", "nats"])
 async def test_a_reader_with_a_cursor_misses_and_repeats_nothing(tmp_path: Path, victim: str) -> None:
-    async with Stack(tmp_path / "data", env=ENV) as stack:
+    """The lease outlasts the outage: another attempt would print its lines again."""
+    async with Stack(tmp_path / "data", env={"TRIALBOOK_LEASE_S": "30"}) as stack:
         api = Api(stack)
         run = await api.submit("command", counting(400, 0.01))
         seen: list[dict[str, Any]] = []
@@ -153,11 +158,11 @@ async def test_the_whole_stack_comes_back_as_it_was(tmp_path: Path) -> None:
     await stack.start()
     api = Api(stack)
     done = [await api.submit("noop", {}) for _ in range(20)]
-    long = await api.submit("command", counting(40, 0.05))
     for run in done:
         await api.finished(run)
-    await running(api, long)
     before = [await api.get(run) for run in done]
+    long = await api.submit("command", counting(100, 0.05))
+    await running(api, long)
     acknowledged = api.acknowledged
     await api.close()
     await stack.abandon()
@@ -165,7 +170,7 @@ async def test_the_whole_stack_comes_back_as_it_was(tmp_path: Path) -> None:
     api = Api(stack)
     api.acknowledged = acknowledged
     assert [await api.get(run) for run in done] == before
-    assert (await api.finished(long))["attempt"] == 2
+    assert (await api.finished(long))["attempt"] >= 2
     await audit(api, stack)
     await api.close()
     await stack.stop()
@@ -176,7 +181,8 @@ async def test_of_two_runs_with_one_name_exactly_one_wins(tmp_path: Path) -> Non
         api = Api(stack)
         for number in range(10):
             body = {"workload": "noop", "params": {}, "name": f"twin-{number}"}
-            answers = await asyncio.gather(*(api.request("POST", "/v1/runs", json=body) for _ in range(4)))
+            keys = [{"Idempotency-Key": IDS.new()} for _ in range(4)]  # who asks again is answered as at first
+            answers = await asyncio.gather(*(api.request("POST", "/v1/runs", json=body, headers=key) for key in keys))
             codes = sorted(answer.status_code for answer in answers)
             assert codes == [201, 409, 409, 409]
         await api.close()
