@@ -147,6 +147,11 @@ def blob(sha256: str, part: str) -> str:
     return f"blob.{sha256}.{part}"
 
 
+def upload(workspace: str, upload_id: str) -> str:
+    """Where the parts of an upload are, in the place of a blob's digest; ``*``: of all uploads of the workspace."""
+    return f"parts.{workspace}.{upload_id}"
+
+
 def key(key_id: str) -> str:
     """Where the wrapped key of a data subject is stored, or the tombstone of an erased one."""
     return f"key.{key_id}"

@@ -85,7 +85,7 @@ class Site:
 
 ENV = {
     "TRIALBOOK_MAX_UPLOAD_BYTES": "3000000", "TRIALBOOK_MAX_BODY_BYTES": "400000", "TRIALBOOK_LOG_LEVEL": "warning",
-    "TRIALBOOK_BODY_IDLE_S": "2", "TRIALBOOK_CORS_ORIGINS": "https://general.example",
+    "TRIALBOOK_MAX_UNFINISHED_BYTES": str(64 * 262144), "TRIALBOOK_BODY_IDLE_S": "2", "TRIALBOOK_CORS_ORIGINS": "https://general.example",
     "TRIALBOOK_CORS_ORIGINS_MARKETPLACE": "https://market.example",
 }  # fmt: skip
 

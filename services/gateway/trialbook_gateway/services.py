@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from starlette.requests import HTTPConnection
 
 from trialbook.blobs.nats import NatsBlobStore
+from trialbook.blobs.parts import NatsParts
 from trialbook.clock import Clock, SystemClock
 from trialbook.envelope import AggregateId, Metadata
 from trialbook.handle import Handler, Loaded
@@ -31,6 +32,7 @@ from trialbook_gateway.intact import ledger_damaged
 from trialbook_gateway.live.hub import Hub
 from trialbook_gateway.settings import Settings
 from trialbook_gateway.telemetry import Telemetry
+from trialbook_gateway.unfinished import Unfinished
 from trialbook_gateway.validation import Validators
 from trialbook_gateway.verdicts import Verdicts
 from trialbook_gateway.workspaces import Workspaces
@@ -107,6 +109,7 @@ class Services:
         self.ask = CheckedAsk(self.nc, self.written)
         self.blobs = NatsBlobStore(self.nc)
         self.data_subjects = DataSubjects(self.nc, self.keys, self.log, self.handler, self.ask, self.blobs, self.clock)
+        self.unfinished = Unfinished(NatsParts(self.nc), self.clock, settings.max_unfinished_bytes)
         self.directory = Directory(self.nc, self.clock)
         self.workspaces = Workspaces(self.nc, self.handler)
         self.verdicts = Verdicts(self.nc)

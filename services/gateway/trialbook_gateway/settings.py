@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 4 * MIB
     """Bodies of everything but uploads."""
     max_upload_bytes: int = 1024 * MIB
+    max_unfinished_bytes: int = 4096 * MIB
+    """Parts of uploads that are not finished, of a workspace; each counts as one of full size."""
     max_params_bytes: int = 256 * 1024
     """Parameters of one run as JSON: they stand in a fact, which must stay well under a NATS message."""
     head_s: float = 10.0
@@ -105,7 +107,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "TRIALBOOK_CORS_ORIGINS": ("cors_origins", _list), "TRIALBOOK_TRUSTED_PROXIES": ("trusted_proxies", _list),
     "TRIALBOOK_DEFAULT_WORKSPACE": ("default_workspace", str), "TRIALBOOK_MAX_BODY_BYTES": ("max_body_bytes", int),
     "TRIALBOOK_MAX_UPLOAD_BYTES": ("max_upload_bytes", int), "TRIALBOOK_MAX_PARAMS_BYTES": ("max_params_bytes", int),
-    "TRIALBOOK_HEAD_S": ("head_s", float),
+    "TRIALBOOK_MAX_UNFINISHED_BYTES": ("max_unfinished_bytes", int), "TRIALBOOK_HEAD_S": ("head_s", float),
     "TRIALBOOK_BODY_IDLE_S": ("body_idle_s", float), "TRIALBOOK_MAX_WAIT_S": ("max_wait_s", float),
     "TRIALBOOK_ASK_TIMEOUT_S": ("ask_timeout_s", float),
     "TRIALBOOK_MAX_SWEEP_CHILDREN": ("max_sweep_children", int), "TRIALBOOK_LIVE_LIFE_S": ("live_life_s", float),

@@ -43,6 +43,12 @@ class UploadIn(Body):
     labels: Annotated[Labels, Field(default_factory=dict)]
 
 
+class AbortIn(Body):
+    """Which upload is given up."""
+
+    upload: UploadId
+
+
 class VersionIn(VersionCreate):
     """Which dataset or model gets the version."""
 
@@ -61,8 +67,8 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-def _key(caller: Caller, upload: str) -> str:
-    """Where the parts of an upload are: nobody else's upload of the same name is there."""
+def _upload_id(caller: Caller, upload: str) -> str:
+    """Under which its parts are: nobody else's upload of the same name is there."""
     return derived_id(caller.workspace, caller.principal.actor, "uploads", upload)
 
 
@@ -77,7 +83,7 @@ async def _part(services: Services, command: Command) -> Carried:
         raise Invalid("empty_part", "A part has at least one byte; a file without any has no parts.")
     if len(data) > PART_BYTES:
         raise TooLarge("part_too_large", f"A part has at most {PART_BYTES} bytes.", max_bytes=PART_BYTES)
-    await NatsParts(services.nc).put(_key(command.caller, upload), int(number), data)
+    await services.unfinished.put(command.caller.workspace, _upload_id(command.caller, upload), int(number), data)
     return Carried(result=PartView(number=int(number), size=len(data), sha256=hashlib.sha256(data).hexdigest()))
 
 
@@ -95,13 +101,13 @@ async def _upload(services: Services, command: Command) -> Carried:
 
 async def _assemble(services: Services, caller: Caller, order: UploadIn) -> None:
     """Make the parts a blob. Raises ``TooLarge``, 422 ``digest_mismatch`` or ``size_mismatch``; then the parts stay."""
-    parts, key = NatsParts(services.nc), _key(caller, order.upload)
+    upload = _upload_id(caller, order.upload)
     most = services.settings.max_upload_bytes
     if order.size > most:
         raise TooLarge("too_large", f"At most {most} bytes are accepted here.", max_bytes=most)
-    chunks = _sized(parts.read(key, order.parts), order.size)
+    chunks = _sized(NatsParts(services.nc).read(caller.workspace, upload, order.parts), order.size)
     await services.blobs.put(verified(chunks, order.sha256), max_bytes=most)
-    await parts.remove(key)
+    await services.unfinished.remove(caller.workspace, upload)
 
 
 async def _sized(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
@@ -112,6 +118,12 @@ async def _sized(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes
         yield chunk
     if received != size:
         raise Invalid("size_mismatch", f"The parts have {received} bytes, not {size}.", received=received)
+
+
+async def _abort(services: Services, command: Command) -> Carried:
+    order = into(AbortIn, command.body)
+    await services.unfinished.remove(command.caller.workspace, _upload_id(command.caller, order.upload))
+    return Carried()
 
 
 async def _delete_file(services: Services, command: Command) -> Carried:
@@ -150,6 +162,7 @@ _PART_OF = ("upload", "number")
 VERBS: dict[str, Verb] = {
     "file.part": Verb(_part, None, PartView, f"Send a part of at most {PART_BYTES} bytes.", _PART_OF, seals=False),
     "file.upload": Verb(_upload, UploadIn, ItemView, "Make the parts of an upload a file."),
+    "file.abort": Verb(_abort, AbortIn, None, "Forget the parts of an upload.", seals=False),
     "file.delete": Verb(_delete_file, Which, None, "Delete a file.", seals=False),
     **_versioned("dataset"),
     **_versioned("model"),

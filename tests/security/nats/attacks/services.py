@@ -95,7 +95,9 @@ async def read_and_delete_another_workspaces_files(world: World) -> str:
 
 @attack
 async def upload_as_a_reader(world: World) -> str:
-    return await answered(world.reader, [f"cmd.{MINE}.file.part.x.0", f"cmd.{MINE}.file.upload"], b"x")
+    return await answered(
+        world.reader, [f"cmd.{MINE}.file.part.x.0", f"cmd.{MINE}.file.upload", f"cmd.{MINE}.file.abort"], b"x"
+    )
 
 
 @attack
