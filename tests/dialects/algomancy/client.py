@@ -11,7 +11,7 @@ import httpx
 
 from trialbook.ids import UUIDv7Source
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 Json = Any
 _IDS = UUIDv7Source()
 

@@ -15,13 +15,14 @@ from tests.dialects.algomancy.client import Api, Session
 from trialbook_deploy.stack import Stack
 
 WORKLOADS = {"algomancy", "algomancy-etl"}
-READY_S = 20.0
+READY_S = 60.0
+ANSWER_S = 60.0
 
 
 @contextmanager
 def serving(data_dir: Path, profile: str) -> Iterator[Stack]:
     """A stack that serves a profile, until the block ends."""
-    stack = Stack(data_dir, env={"TRIALBOOK_ALGOMANCY_PROFILE": profile, "TRIALBOOK_LEASE_S": "2"})
+    stack = Stack(data_dir, env={"TRIALBOOK_ALGOMANCY_PROFILE": profile, "TRIALBOOK_LEASE_S": "4"})
     asyncio.run(stack.start())
     try:
         announced(stack)
@@ -33,7 +34,7 @@ def serving(data_dir: Path, profile: str) -> Iterator[Stack]:
 def announced(stack: Stack) -> None:
     """Wait until a runner takes scenarios."""
     deadline = time.monotonic() + READY_S
-    with httpx.Client(base_url=stack.url, trust_env=False) as http:
+    with client(stack) as http:
         while True:
             items = http.get("/v1/workloads").json()["items"]
             if {one["name"] for one in items if one["available"]} >= WORKLOADS:
@@ -55,7 +56,7 @@ def slotting_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def client(stack: Stack) -> httpx.Client:
-    return httpx.Client(base_url=stack.url, trust_env=False, timeout=30)
+    return httpx.Client(base_url=stack.url, trust_env=False, timeout=ANSWER_S)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from tests.dialects.algomancy.client import Api, Session, fresh
-from tests.dialects.marketplace.conftest import free_port
+from tests.dialects.algomancy.conftest import ANSWER_S
+from trialbook_deploy.network import held_port
 from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -39,12 +40,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def ops(guarded: Stack) -> Iterator[Api]:
     """With the token that opens everything."""
-    with httpx.Client(base_url=guarded.url, headers=OPS, trust_env=False, timeout=30) as http:
+    with httpx.Client(base_url=guarded.url, headers=OPS, trust_env=False, timeout=ANSWER_S) as http:
         yield Api(http)
 
 
 def test_without_a_token_there_is_only_health(guarded: Stack) -> None:
-    with httpx.Client(base_url=guarded.url, trust_env=False) as http:
+    with httpx.Client(base_url=guarded.url, trust_env=False, timeout=ANSWER_S) as http:
         for prefix in ("", "/algomancy"):
             refused = http.get(f"{prefix}/api/v1/sessions")
             assert refused.status_code == 401
@@ -53,7 +54,7 @@ def test_without_a_token_there_is_only_health(guarded: Stack) -> None:
 
 
 def test_a_token_of_other_workspaces_sees_no_session(guarded: Stack) -> None:
-    with httpx.Client(base_url=guarded.url, headers=GUEST, trust_env=False) as http:
+    with httpx.Client(base_url=guarded.url, headers=GUEST, trust_env=False, timeout=ANSWER_S) as http:
         guest = Api(http)
         assert guest.call("GET", "/sessions") == {"sessions": [], "default": None}
         guest.detail("GET", "/sessions/main/data", 403)
@@ -98,7 +99,8 @@ def test_parameters_of_a_dataset_reach_the_algorithm(ops: Api) -> None:
 
 
 def test_a_second_gateway_tells_the_same_and_begins_nothing_again(guarded: Stack, ops: Api, tmp_path: Path) -> None:
-    port, main = free_port(), Session(ops, "main")
+    main, held = Session(ops, "main"), held_port()
+    port = held.getsockname()[1]
     environment = {
         **os.environ, **ENV, "TRIALBOOK_NATS_URL": guarded.nats_url, "TRIALBOOK_PORT": str(port),
         "TRIALBOOK_DATA_DIR": str(guarded.data_dir),
@@ -106,8 +108,8 @@ def test_a_second_gateway_tells_the_same_and_begins_nothing_again(guarded: Stack
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-P", "-m", "trialbook_gateway"], env=environment, stderr=log)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=OPS, trust_env=False, timeout=30) as http:
-            deadline = time.monotonic() + 20
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=OPS, trust_env=False, timeout=ANSWER_S) as http:
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     if http.get("/algomancy/health").status_code == 200:
@@ -127,4 +129,5 @@ def test_a_second_gateway_tells_the_same_and_begins_nothing_again(guarded: Stack
             assert main.keys() == other.keys()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
+        held.close()

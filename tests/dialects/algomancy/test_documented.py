@@ -7,7 +7,8 @@ import time
 import httpx
 import pytest
 
-from tests.dialects.algomancy.client import Api, Session, fresh
+from tests.dialects.algomancy.client import PATIENCE_S, Api, Session, fresh
+from tests.dialects.algomancy.conftest import ANSWER_S, client
 from trialbook_algomancy.conformance.example import conformance_files
 from trialbook_deploy.stack import Stack
 
@@ -26,26 +27,27 @@ def upload(session: Session, name: str, files: dict[str, bytes], expect: int = 2
 
 def test_the_polling_example(conformance_stack: Stack) -> None:
     base = f"{conformance_stack.url}/api/v1"
-    session = httpx.get(f"{base}/sessions").json()["default"]
-    with httpx.Client(base_url=conformance_stack.url, timeout=30) as http:
+    session = httpx.get(f"{base}/sessions", timeout=ANSWER_S).json()["default"]
+    with client(conformance_stack) as http:
         Session(Api(http, ""), session).add_data("Master data")
     tag = fresh("my-run")
     scenario = httpx.post(
         f"{base}/sessions/{session}/scenarios",
         json={"tag": tag, "dataset_key": "Master data", "algo_name": "Slow", "algo_params": {"duration": 1}},
+        timeout=ANSWER_S,
     ).json()
 
-    httpx.post(f"{base}/sessions/{session}/scenarios/{scenario['id']}/run")
+    httpx.post(f"{base}/sessions/{session}/scenarios/{scenario['id']}/run", timeout=ANSWER_S)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while True:
-        status = httpx.get(f"{base}/sessions/{session}/scenarios/{scenario['id']}/status").json()
+        status = httpx.get(f"{base}/sessions/{session}/scenarios/{scenario['id']}/status", timeout=ANSWER_S).json()
         if status["status"] in ("complete", "failed"):
             break
         assert time.monotonic() < deadline, status
         time.sleep(0.05)
 
-    found = httpx.get(f"{base}/sessions/{session}/scenarios/{scenario['id']}").json()
+    found = httpx.get(f"{base}/sessions/{session}/scenarios/{scenario['id']}", timeout=ANSWER_S).json()
     assert (status["status"], status["progress"]) == ("complete", 100.0)
     assert found["status"] == "complete"
     assert 1000 <= found["kpis"]["Delay"]["value"] < 1500

@@ -26,10 +26,10 @@ class Patient:
     """Asks until it is answered."""
 
     def __init__(self, stack: Stack) -> None:
-        self.http = httpx.Client(base_url=stack.url, trust_env=False, timeout=15)
+        self.http = httpx.Client(base_url=stack.url, trust_env=False, timeout=20)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while True:
             try:
                 answer = self.http.request(method, path, **options)
@@ -51,7 +51,12 @@ def queue_of(api: Api, count: int = COUNT) -> tuple[Session, list[Any]]:
     return session, scenarios
 
 
-def finished(session: Session, watch: Callable[[list[Any]], None], patience_s: float = 90) -> list[Any]:
+def begun(session: Session, scenario: Any) -> None:
+    """Wait until its turn has come; others wait behind it."""
+    next(state for state in session.states(scenario) if state["status"] not in ("created", "queued"))
+
+
+def finished(session: Session, watch: Callable[[list[Any]], None], patience_s: float = 180) -> list[Any]:
     """All scenarios when none is active; ``watch`` sees every list on the way."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -93,9 +98,9 @@ def test_a_queue_survives_the_death_of_a_service(tmp_path: Path, victim: str) ->
         patient = Patient(stack)
         api = Api(patient, "")  # type: ignore[arg-type]
         session, scenarios = queue_of(api)
-        session.until(scenarios[1], "processing")
+        begun(session, scenarios[1])
         old = stack.kill(victim)
-        asyncio.run(stack.wait_replaced(victim, old))
+        asyncio.run(stack.wait_replaced(victim, old, 60))
         listed = finished(session, one_at_a_time)
         assert [s["status"] for s in listed] == ["complete"] * COUNT
         ends = [s["result"]["completed_at"] for s in listed]
@@ -116,7 +121,7 @@ def test_everything_is_as_before_after_a_restart_of_all(tmp_path: Path) -> None:
         named = api.session("kept")
         named.add_data("a")
         named.call("POST", "/data/a/derive", 201, json={"new_key": "b"})
-        session.until(scenarios[1], "processing")
+        begun(session, scenarios[1])
         first = session.read(scenarios[0])
         before = (api.call("GET", "/sessions"), named.keys(), named.call("GET", "/data/b"), first)
     asyncio.run(stack.abandon())

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.dialects.algomancy.client import Api, Json, Session, fresh
+from tests.dialects.algomancy.client import PATIENCE_S, Api, Json, Session, fresh
 
 pytestmark = pytest.mark.integration
 SENTINEL = -9999999999
@@ -74,21 +74,23 @@ def test_a_run_from_created_to_complete(room: Session) -> None:
 
 
 def test_running_again_clears_at_once_and_keeps_the_rest(room: Session) -> None:
-    scenario = room.create("d", "Slow", duration=1)
+    scenario, before = room.create("d", "Slow", duration=1), room.create("d", "Slow", duration=60)
     room.run(scenario)
     first = room.ended(scenario)
+    room.run(before)  # until this one is cancelled, the other waits
     again = room.run(scenario)
-    assert again["status"] in ("queued", "processing")
+    assert again["status"] == "queued"
     assert again["result"] is None
     assert again["kpis"]["Delay"]["value"] == SENTINEL
     assert room.status(scenario)["progress"] < 100
+    room.call("POST", f"/scenarios/{before['id']}/cancel", 202)
     for kept in ("id", "tag", "input_data_id", "algorithm"):
         assert again[kept] == first[kept]
     second = room.ended(scenario)
     assert second["result"]["completed_at"] > first["result"]["completed_at"]
     runs = room.call("GET", f"/scenarios/{scenario['id']}/runs")["runs"]
     assert [run["result"] for run in runs] == [first["result"], second["result"]]
-    assert all(1 <= run["duration_s"] < 10 for run in runs)
+    assert all(run["duration_s"] >= 1 for run in runs)
 
 
 def test_an_active_scenario_cannot_be_run_or_reset(room: Session) -> None:
@@ -118,7 +120,7 @@ def test_cancelling_in_the_queue_and_on_the_way(room: Session) -> None:
     cancelled = room.call("POST", f"/scenarios/{one['id']}/cancel", 202)
     assert (cancelled["status"], cancelled["result"]) == ("failed", {"error": "Cancelled"})
     assert cancelled["kpis"]["Delay"]["value"] == SENTINEL
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 60, "it was executed to its end"
     assert room.ended(three)["status"] == "complete"
     for each in (one, three):
         assert "cancel" in room.detail("POST", f"/scenarios/{each['id']}/cancel", 409).lower()
@@ -138,6 +140,11 @@ def test_reset_makes_it_as_it_was(room: Session) -> None:
 
 def test_one_queue_per_session_in_order_and_sessions_side_by_side(conformance: Api) -> None:
     rooms = [conformance.session() for _ in range(2)]
+    busy = conformance.session()
+    busy.add_data("d")
+    long = busy.create("d", "Slow", duration=60)
+    busy.run(long)
+    busy.until(long, "processing")
     scenarios = {}
     for room in rooms:
         room.add_data("d")
@@ -152,9 +159,10 @@ def test_one_queue_per_session_in_order_and_sessions_side_by_side(conformance: A
             assert sum(s["status"] == "processing" for s in listed) <= 1
         if all(s["status"] == "complete" for room in rooms for s in room.call("GET", "/scenarios")):
             break
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 50, "the sessions waited for each other"
         time.sleep(0.05)
-    assert time.monotonic() - start < 6 * 1.6, "the sessions waited for each other"
+    assert busy.status(long)["status"] == "processing"
+    busy.call("POST", f"/scenarios/{long['id']}/cancel", 202)
     for room in rooms:
         finished = {s["tag"]: s["result"]["completed_at"] for s in room.call("GET", "/scenarios")}
         assert sorted(finished, key=finished.__getitem__) == ["n2", "n0", "n1"]
@@ -167,7 +175,11 @@ def test_a_replay_gives_the_same_and_stays_out_of_the_list(room: Session) -> Non
     http, workspace = room.api.http, {"workspace": room.id.replace("-", "")}
     made = http.post(f"/v1/runs/{scenario['id']}/replay", params=workspace)
     assert made.status_code == 201, made.text
-    found = http.get(f"/v1/runs/{made.json()['id']}", params=workspace | {"wait": "20"}).json()
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := http.get(f"/v1/runs/{made.json()['id']}", params=workspace | {"wait": "20"}).json())["status"] in (
+        "queued", "running",
+    ):  # fmt: skip
+        assert time.monotonic() < deadline, found
     assert found["status"] == "completed", found["error"]
     assert found["result"]["equal"] is True, found["result"]
     assert room.call("GET", "/scenarios") == [first]

@@ -22,7 +22,7 @@ class Event:
 def read(http: httpx.Client, path: str, last: str = "") -> Generator[Event]:
     """Events until the server ends the stream."""
     headers = {"Last-Event-ID": last} if last else {}
-    with http.stream("GET", path, headers=headers, timeout=30) as reply:
+    with http.stream("GET", path, headers=headers, timeout=90) as reply:
         assert reply.status_code == 200, reply.read()
         assert reply.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}

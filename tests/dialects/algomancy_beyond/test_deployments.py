@@ -41,7 +41,7 @@ def main(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 def named(session: Session, tag: str) -> Any:
     """The scenario with a tag, when it is there."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = [one for one in session.call("GET", "/scenarios") if one["tag"] == tag]
         if found:

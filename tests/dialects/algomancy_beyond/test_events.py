@@ -59,8 +59,10 @@ def test_a_finished_and_a_deleted_scenario_tell_their_end(session: Session, http
 
 
 def test_a_session_is_followed_from_now_and_resumed(session: Session, http: httpx.Client) -> None:
+    first = session.create("example_data", "Long Progress", seconds=60)
     before = session.create("example_data", "Long Progress", seconds=1)
-    session.run(before)
+    for one in (first, before):
+        session.run(one)
     follower = threading.Event()
     found: list[Event] = []
 
@@ -73,10 +75,11 @@ def test_a_session_is_followed_from_now_and_resumed(session: Session, http: http
 
     thread = threading.Thread(target=follow)
     thread.start()
-    assert follower.wait(20)  # it begins with what is queued or processed
+    assert follower.wait(60)  # it begins with what is queued or processed
     later = session.create("example_data", "Greedy Slotting", tag="later")
     session.run(later)
-    thread.join(30)
+    session.call("POST", f"/scenarios/{first['id']}/cancel", 202)
+    thread.join(90)
     assert not thread.is_alive()
     assert statuses(found, before["tag"])[-1] == "complete"
     assert "created" not in statuses(found, before["tag"])
@@ -99,13 +102,14 @@ def test_only_scenarios_of_the_session_are_told(api: Api, session: Session, http
     other = api.session()
     other.add_data("d")
     stream = read(http, path(session))
-    marker = session.create("example_data", "Long Progress", seconds=2)
+    marker = session.create("example_data", "Long Progress", seconds=60)
     session.run(marker)
     first = next(stream)
     other.create("d", "Instant")
     session.call("POST", "/data/example_data/derive", 201, json={"new_key": "derived"})  # with its [auto] scenario
     tags = {event.data["tag"] for event in takewhile(lambda e: "[auto]" not in e.data["tag"], stream)}
     assert tags | {first.data["tag"]} == {marker["tag"]}
+    session.call("POST", f"/scenarios/{marker['id']}/cancel", 202)
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 16, "1-2-3", "½"])

@@ -18,7 +18,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 
 def finished(session: Session, sweep: dict[str, Any]) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not (found := session.call("GET", f"/sweeps/{sweep['id']}"))["finished"]:
         assert time.monotonic() < deadline, found["counts"]
         time.sleep(0.1)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.conftest import ANSWER_S
 from tests.dialects.marketplace_llm.scripted import ModelProcesses, Scripted, write_prices
 from trialbook.ids import UUIDv7Source
 from trialbook_marketplace.llm.script import marketplace_rules
@@ -44,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, server: Scripted) -> Iterato
 
 @pytest.fixture
 async def market(stack: ModelProcesses) -> AsyncIterator[Market]:
-    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=ANSWER_S) as http:
         yield Market(http)
 
 

@@ -27,7 +27,7 @@ class Scripted:
         self.server = ScriptedServer(keys=[CANARY])
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        asyncio.run_coroutine_threadsafe(self.server.__aenter__(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.server.__aenter__(), self.loop).result(60)
 
     def use(self, rules: Iterable[Rule]) -> None:
         self.server.script.rules = list(rules)
@@ -46,9 +46,9 @@ class Scripted:
         return {**found, "LLM_RETRIES": "1", "TRIALBOOK_LLM_PRICES": str(prices)}
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.close(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.server.close(), self.loop).result(60)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(60)
         self.loop.close()
 
 
@@ -92,7 +92,7 @@ class ModelProcesses(Processes):
         environment = clean | self.models | {
             "TRIALBOOK_NATS_URL": self.nats.url, "TRIALBOOK_DATA_DIR": str(self.directory / "data" / name),
             "TRIALBOOK_HOST": "127.0.0.1", "TRIALBOOK_PORT": str(self.port), "TRIALBOOK_RUNNER_NAME": name,
-            "TRIALBOOK_LEASE_S": "1.5", "TRIALBOOK_DATASET_ROOTS": str(self.roots), "TRIALBOOK_LOG_LEVEL": "DEBUG",
+            "TRIALBOOK_LEASE_S": "4", "TRIALBOOK_DATASET_ROOTS": str(self.roots), "TRIALBOOK_LOG_LEVEL": "DEBUG",
             "TRIALBOOK_RUNNER_POOLS": "default=4,task=8",
         }  # fmt: skip
         (self.directory / "data" / name).mkdir(parents=True, exist_ok=True)

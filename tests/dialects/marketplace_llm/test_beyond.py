@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.client import PATIENCE_S, Market
 from tests.dialects.marketplace_llm.scripted import ModelProcesses, Scripted
 from trialbook.ids import UUIDv7Source
 from trialbook_marketplace.datasets import bundled_root, load_dataset
@@ -141,7 +141,7 @@ async def test_a_sweep_compares_welfare_with_the_baselines(market: Market, scrip
             "search_algorithm": ["optimal"], "customer_policy": ["llm"], "business_policy": ["rule_based"]}  # fmt: skip
     accepted = await post(market, "sweeps", json=body)
     assert accepted["experiments"] == 8
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while (table := await read(market, accepted["sweep"]))["status"] not in ("completed", "failed"):
             await asyncio.sleep(0.1)
     assert table["status"] == "completed"

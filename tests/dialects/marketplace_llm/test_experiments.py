@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.client import PATIENCE_S, Market
 from tests.dialects.marketplace_llm.scripted import PROVIDERS, Answered, ModelProcesses, Scripted
 from trialbook.testing.llm import Asked
 from trialbook_marketplace.llm.script import marketplace_rules
@@ -34,7 +34,11 @@ async def replayed(market: Market, run: str) -> dict[str, Any]:
     assert reply.status_code == 201, reply.text
     view = reply.json()
     assert view["extra"] == {"replay_of": run}
-    ended = (await market.http.get(f"/v1/runs/{view['id']}", params={"wait": 20})).json()
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            ended = (await market.http.get(f"/v1/runs/{view['id']}", params={"wait": 20})).json()
+            if ended["status"] not in ("queued", "running"):
+                break
     assert ended["status"] == "completed", ended["error"]
     found: dict[str, Any] = ended["result"]
     return found
@@ -91,7 +95,7 @@ async def test_a_killed_runner_repeats_no_call_and_ends_the_same(
     script.use(part.rules())
     await market.launch(f"{name}_killed", **search)
     run = await run_of(market, f"{name}_killed")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not (part.held and await recorded(market, run["id"]) == 14):
             await asyncio.sleep(0.02)
     stack.restart("runner-1")
@@ -102,7 +106,7 @@ async def test_a_killed_runner_repeats_no_call_and_ends_the_same(
     assert sorted(part.prompts + rest.prompts) == sorted(whole)
     assert await analytics(market, f"{name}_killed") == await analytics(market, f"{name}_whole")
     after = await run_of(market, f"{name}_killed")
-    assert after["attempt"] == 2
+    assert after["attempt"] >= 2
     script.use([])
     assert await replayed(market, run["id"]) == equal_to(run["id"])
     assert script.asked == []
@@ -216,10 +220,10 @@ async def test_a_cancelled_run_waits_for_no_answer(market: Market, script: Scrip
     held = Answered(most=3)
     script.use(held.rules())
     await market.launch(name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not held.held:
             await asyncio.sleep(0.02)
     reply = await market.http.post(f"/marketplace/api/experiments/{name}/cancel")
     assert reply.status_code == 200
-    ended = await market.finished(name, timeout_s=5)
+    ended = await market.finished(name)
     assert (ended["status"], ended["error"]) == ("failed", "Cancelled")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.dialects.marketplace.client import Market
+from tests.dialects.marketplace.client import PATIENCE_S, Market
 from tests.dialects.marketplace_llm.scripted import CANARY, PROVIDERS, ModelProcesses, Scripted
+from trialbook.log.api import call
 from trialbook.log.connect import connect
 from trialbook.log.tail import Tail
 from trialbook.streams import BLOBS, FACTS, PRESENCE, SIGNALS
@@ -90,9 +93,13 @@ def leaks(content: bytes) -> list[str]:
 
 def stored(directory: Path) -> Iterator[tuple[Path, bytes]]:
     """Every file: of the ledger, of the tables, of the runners, and what the services wrote to their output."""
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            yield path, path.read_bytes()
+    for folder, _, names in os.walk(directory):
+        for path in (Path(folder, name) for name in names):
+            try:
+                if path.is_file():
+                    yield path, path.read_bytes()
+            except FileNotFoundError:
+                continue  # services replace and remove their files while these are read
 
 
 async def in_streams(stack: ModelProcesses) -> list[str]:
@@ -101,8 +108,10 @@ async def in_streams(stack: ModelProcesses) -> list[str]:
     found: list[str] = []
     seen = 0
     for stream in (FACTS, SIGNALS, BLOBS, PRESENCE):
-        async with Tail(nc, stream, [">"], 0) as tail:
-            while batch := await tail.next(timeout_s=0.5):
+        assert (await call(nc, f"STREAM.INFO.{stream}"))["state"]["messages"]
+        async with Tail(nc, stream, [">"], 0) as tail, asyncio.timeout(PATIENCE_S):
+            while tail.position == 0 or tail.pending:
+                batch = await tail.next()
                 seen += len(batch)
                 found += [message.subject for message in batch if leaks(message.data)]
     await nc.close()
