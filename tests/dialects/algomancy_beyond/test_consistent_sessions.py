@@ -17,7 +17,7 @@ def looked_at(session: Session) -> None:
     """All scenarios, as a list and one by one: at most one is processed, and what is complete has what it computed."""
     listed = session.call("GET", "/scenarios")
     assert sum(one["status"] == "processing" for one in listed) <= 1
-    order = {"queued": 0, "processing": 1, "complete": 2}
+    order = {status: place for place, status in enumerate(("created", "queued", "processing", "complete"))}
     for one in listed:
         assert (one["result"] is None) == (one["status"] != "complete"), one
         assert all(isinstance(kpi["value"], float) for kpi in one["kpis"].values()) == (one["status"] == "complete"), (
@@ -51,23 +51,29 @@ def test_lists_are_true_while_scenarios_are_processed(session: Session) -> None:
 
 
 def test_what_is_changed_is_in_the_next_reply_of_every_route(session: Session) -> None:
+    workspace, http = session.id.replace("-", ""), session.api.http
+
+    def listed(path: str = "") -> list[str]:
+        found = session.call("GET", f"/scenarios{path}")
+        return [one["id"] for one in (found["items"] if path else found)]
+
     for number in range(5):
-        key = f"copy {number}"
-        assert key in session.add_data(key)
-        assert key in session.keys()
-        native = session.api.http.get(f"/v1/datasets?q={key}&workspace={session.id.replace('-', '')}").json()["items"]
-        assert [item["data"]["name"] for item in native] == [] or key in str(native)
+        key = f"copy_{number}"
+        assert session.add_data(key)[-1] == session.call("GET", "/data")["keys"][-1] == key
+        assert len(http.get(f"/v1/datasets?workspace={workspace}&limit=1000").json()["items"]) == 2
+        automatic = next(one for one in session.call("GET", "/scenarios") if one["tag"] == f"{key} [auto]")
+        session.call("DELETE", f"/scenarios/{automatic['id']}", 204)
+        session.call("DELETE", f"/data/{key}", 204)
+        assert session.call("GET", "/data")["keys"] == ["example_data"]
+        assert len(http.get(f"/v1/datasets?workspace={workspace}&limit=1000").json()["items"]) == 1
         made = session.create("example_data", "Greedy Slotting", tag=f"t {number}")
-        assert made["id"] in [one["id"] for one in session.call("GET", "/scenarios")]
-        assert made["id"] in [one["id"] for one in session.call("GET", "/scenarios/summary")["items"]]
-        runs = session.api.http.get(f"/v1/runs?workspace={session.id.replace('-', '')}").json()["items"]
+        assert made["id"] in listed()
+        assert made["id"] in listed("/summary?limit=1000")
+        runs = http.get(f"/v1/runs?workspace={workspace}&status=created").json()["items"]
         assert made["id"].replace("-", "") in [run["id"] for run in runs]
         session.run(made)
         assert session.ended(made)["status"] == "complete"
-        complete = session.call("GET", "/scenarios/summary?status=complete")["items"]
-        assert made["id"] in [one["id"] for one in complete]
+        assert made["id"] in listed("/summary?status=complete&limit=1000")
         session.call("DELETE", f"/scenarios/{made['id']}", 204)
-        assert made["id"] not in [one["id"] for one in session.call("GET", "/scenarios")]
+        assert made["id"] not in listed()
         session.call("GET", f"/scenarios/{made['id']}", 404)
-        session.call("DELETE", f"/data/{key.replace(' ', '%20')}", 204)
-        assert key not in session.keys()

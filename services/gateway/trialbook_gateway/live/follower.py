@@ -32,7 +32,9 @@ class RunFollower:
         """How far items have been collected, handed out or not wanted."""
         self._index = 0
         self._generation = -1
-        self._first: tuple[View, int] | None = None
+        self._first: tuple[View, Position] | None = None
+        self._progress_to = 0
+        """Up to which signal progress is told by the view that was read."""
 
     async def open(self) -> None:
         """Raises ``NotFound`` when there is no such run."""
@@ -89,11 +91,14 @@ class RunFollower:
         return [item for entry in fresh for item in entry.items if not entry.signals or item.signals > at.signals]
 
     def _wanted(self, items: list[Item]) -> list[Item]:
-        return [
-            item
-            for item in items
-            if (item.kind in self._kinds and (item.kind != "log" or item.level >= self._level)) or item.final
-        ]
+        return [item for item in items if item.final or self._is_wanted(item)]
+
+    def _is_wanted(self, item: Item) -> bool:
+        if item.kind not in self._kinds:
+            return False
+        if item.kind == "progress":  # one from before the latest that was told would go back
+            return not item.signals or item.signals >> 16 > self._progress_to
+        return item.kind != "log" or item.level >= self._level
 
     async def _catch_up(self) -> AsyncIterator[list[Item]]:
         """Everything between ``_reached`` and the channel's ring."""
@@ -105,12 +110,13 @@ class RunFollower:
             except NotFound as gone:
                 yield [self._gone(gone)]
                 return
-            if known < barrier.facts:
+            if known.facts < barrier.facts:
                 self._first = None
                 continue
             self._first = None
             self._channel.owned_by(view.attempt)
-            async for batch in self._history(view, known, barrier):
+            self._progress_to = known.signals
+            async for batch in self._history(view, known.facts, barrier):
                 yield self._wanted(batch)
                 if batch and batch[-1].final:
                     return

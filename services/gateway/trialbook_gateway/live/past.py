@@ -96,11 +96,11 @@ class Past:
     async def _answer(self, query: Query) -> Answer:
         return await patiently(self._ask, self._workspace, query, self._timeout_s)
 
-    async def view(self, at_least: Position) -> tuple[View, int]:
-        """The run as it is, and the fact sequence up to which that is true. Raises ``NotFound``."""
+    async def view(self, at_least: Position) -> tuple[View, Position]:
+        """The run as it is, and the stream sequences up to which that is true. Raises ``NotFound``."""
         answer = await self._answer(RunGet(id=self._run, at_least=at_least.facts))
         view = msgspec.json.decode(answer.result or b"null", type=View)
-        return view, answer.facts
+        return view, Position(answer.facts, answer.signals)
 
     async def reachable(self, wanted: int, known: int) -> int:
         """``wanted``, or ``known`` when the stream of signals has lost its end and never reached ``wanted`` again."""
