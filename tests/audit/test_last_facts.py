@@ -19,8 +19,9 @@ from trialbook.audit.verify import history
 from trialbook.log.checkpoints import read_notes
 from trialbook.log.connect import connect
 from trialbook.queries import Health
+from trialbook.tasks import ended
 from trialbook.testing.server import NatsServer
-from trialbook_projector.ledger import verifying
+from trialbook_projector.ledger import service, verifying
 from trialbook_projector.ledger.pace import IDLE_S, SOONER, Pace
 from trialbook_projector.ledger.service import Ledger
 from trialbook_projector.settings import from_environment
@@ -49,7 +50,8 @@ def test_when_nothing_more_comes_they_are_signed_soon_and_once() -> None:
 
 
 @pytest.fixture
-async def filled(tmp_path: Path) -> AsyncIterator[tuple[NatsServer, Client]]:
+async def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[NatsServer, Client]]:
+    monkeypatch.setattr(service, "LAST_S", 30.0)  # what is to be signed last is, on the slowest machine
     server = NatsServer(tmp_path / "nats").start()
     await publish(server.url, 50, 100)
     nc = await connect(server.url, name="test")
@@ -78,11 +80,10 @@ async def test_a_ledger_at_rest_is_signed_once(filled: tuple[NatsServer, Client]
     kept = ledger(server, nc, tmp_path / "data", 6.0)
     await kept.open(0)
     running = asyncio.create_task(kept.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await signed(nc):
             await asyncio.sleep(0.05)
-    running.cancel()
-    await asyncio.wait([running])
+    await ended(running)
     await kept.finish()
     await kept.close()
     assert await signed(nc) == [50]
@@ -97,20 +98,22 @@ async def test_a_stop_signs_what_came_last(filled: tuple[NatsServer, Client], tm
     await kept.checkpoint()
     for number in range(3):
         await nc.jetstream().publish(f"fact.main.run.{number}.x", b"{}")
-    running.cancel()
-    await asyncio.wait([running])
+    await ended(running)
     await kept.finish()
     await kept.close()
     assert await signed(nc) == [50, 53]
 
 
 @pytest.mark.integration
-async def test_a_stop_without_a_server_does_not_wait_for_it(filled: tuple[NatsServer, Client], tmp_path: Path) -> None:
+async def test_a_stop_without_a_server_does_not_wait_for_it(
+    filled: tuple[NatsServer, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, nc = filled
     kept = ledger(server, nc, tmp_path / "data", 100_000)
     await kept.open(0)
     server.kill()
-    async with asyncio.timeout(30):
+    monkeypatch.setattr(service, "LAST_S", 1.0)
+    async with asyncio.timeout(60):
         await kept.finish()
     await kept.close()
 
@@ -124,9 +127,9 @@ async def test_a_projector_that_is_stopped_signs(filled: tuple[NatsServer, Clien
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "trialbook_projector", env=environment)
     try:
-        await NatsAsk(nc).ask("_", Health(), timeout_s=30)
+        await NatsAsk(nc).ask("_", Health(), timeout_s=90)
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         assert await signed(nc) == [50]
     finally:
         if process.returncode is None:

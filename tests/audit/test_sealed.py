@@ -13,9 +13,9 @@ import pytest
 from tests.audit.test_stack import Running
 from trialbook_deploy.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 RUNS = 6
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 async def _state(http: httpx.AsyncClient) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from trialbook.log.tail import Message
 NOW = "2026-01-01T00:00:00.000000Z"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )
 PAYLOADS = st.one_of(
     st.binary(),

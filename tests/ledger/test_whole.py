@@ -58,13 +58,16 @@ async def test_an_export_is_imported_as_an_equal_installation(installation: Livi
 
 async def test_a_run_that_was_not_finished_goes_on(installation: Living, tmp_path: Path) -> None:
     stack, http = installation.stack, installation.http
-    sleeping = await living.submit(http, "command", params={"argv": ["sleep", "3"]})
+    over = tmp_path / "over"
+    waits = ["sh", "-c", f"while ! [ -e '{over}' ]; do sleep 0.1; done"]
+    sleeping = await living.submit(http, "command", params={"argv": waits})
     waiting = await living.submit(http, "noop", pool="nobody-serves-it")
     await living.ended(http, sleeping, "running")
     await command("export", str(tmp_path / "export"), "--data-dir", str(stack.data_dir))
     for run in (sleeping, waiting):
         await http.post(f"/v1/runs/{run}/cancel")
     await command("import", str(tmp_path / "export"), "--data-dir", str(tmp_path / "other"))
+    over.touch()
     env = {"TRIALBOOK_RUNNER_POOLS": "default=2,inline=8,nobody-serves-it=1"}
     async with living.running(tmp_path / "other", runners=1, **env) as (imported, there):
         before = (await there.get("/v1/runs?limit=100&status=completed")).json()["items"]
@@ -128,13 +131,13 @@ async def test_a_projector_that_is_killed_while_it_seals_loses_nothing(installat
         before |= {path: found for path, found in (await living.answers(http, runs, last)).items() if runs[0] in path}
         sealing = asyncio.create_task(living.outcome(*order))
         await asyncio.sleep(1.0 + seconds)  # the command itself takes most of a second to start
-        await stack.wait_replaced("projector", stack.kill("projector"), 30)
+        await stack.wait_replaced("projector", stack.kill("projector"), 60)
         for path, found in before.items():
             assert await living.got(http, path) == found
         if seconds < 2.0:
             sealing.cancel()
             await asyncio.gather(sealing, return_exceptions=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         assert await sealing in (0, 1), "the command waits for a report that nobody will give"
     await command(*order)
     for path, found in before.items():

@@ -9,7 +9,7 @@ import pytest
 from tests.ledger.living import ended, got, outcome
 from trialbook_deploy.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 SECRET = "Grace-Hopper-9-Compiler-Lane"
 PERSON = {"Trialbook-Data-Subject": "participant-9"}
 
@@ -69,7 +69,7 @@ async def test_a_replay_belongs_to_the_data_subject_of_its_original(tmp_path: Pa
 async def test_readers_see_then_what_they_see_now_until_the_erasure(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack, httpx.AsyncClient(base_url=stack.url, timeout=30) as http:
         run, dataset, moment = await submitted(http)
-        await stack.wait_replaced("projector", stack.kill("projector"), 30)  # the new one has no key at hand
+        await stack.wait_replaced("projector", stack.kill("projector"), 60)  # the new one has no key at hand
         asked = paths(run, dataset, moment)
         before = {path: await got(http, path) for path in asked}
         assert [path for path, said in before.items() if SECRET.encode() not in said] == []

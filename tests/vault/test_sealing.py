@@ -93,7 +93,9 @@ def test_facts_without_personal_members_are_left_alone() -> None:
 
 @given(
     st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-                                            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+                                            lambda inner: st.lists(inner, max_size=4)
+                                            | st.dictionaries(st.text(), inner, max_size=4), max_leaves=10),
+                    max_size=6)
 )  # fmt: skip
 def test_any_parameters_come_back(params: dict[str, Any]) -> None:
     data = {"spec": {"workload": "noop", "params": params}, "ticket": ""}
