@@ -114,7 +114,7 @@ HOSTILE: list[tuple[Extension, Callable[[], bytes], str]] = [
 def test_hostile_files_are_refused(extension: Extension, make: Callable[[], bytes], text: str) -> None:
     content = make()
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     try:
         with pytest.raises(Unreadable) as error:
             load_one(content, columns("a", "b"), extension)
@@ -122,7 +122,7 @@ def test_hostile_files_are_refused(extension: Extension, make: Callable[[], byte
     finally:
         tracemalloc.stop()
     assert text in error.value.detail
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert peak_bytes < MEGABYTES << 20
 
 

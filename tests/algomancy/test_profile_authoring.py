@@ -250,5 +250,5 @@ def test_importing_the_authoring_api_costs_little() -> None:
         "for name in ('slotting', 'conformance', 'tours', 'facilities'): load_profile(name)\n"
         "print([m for m in ('pandas', 'numpy', 'scipy', 'ortools', 'openpyxl', 'fastapi') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == "[]\n"

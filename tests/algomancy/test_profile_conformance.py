@@ -87,7 +87,7 @@ def test_the_command_writes_the_files(argv: list[str], names: list[str], lines: 
 
 def test_the_command_explains_itself_and_refuses_nonsense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "trialbook_algomancy.generate"]
-    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=100).stdout
     assert "examples:" in shown
     for wrong in ([], ["unknown"], ["slotting"], ["slotting", "--out", "x", "--scale", "0"]):
         with pytest.raises(SystemExit) as ended:

