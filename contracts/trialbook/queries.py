@@ -271,10 +271,11 @@ class Sql(Dated, frozen=True, kw_only=True):
 
 
 class DataSubjectScope(Query, frozen=True, kw_only=True):
-    """What belongs to a data subject, by the id of its key -> DataSubjectView."""
+    """What belongs to a data subject, by the id of its key -> DataSubjectView; ``runs_only``: what is unfinished."""
 
     NAME = "datasubject.scope"
     datakey: str
+    runs_only: bool = False
 
 
 class Health(Query, frozen=True, kw_only=True):

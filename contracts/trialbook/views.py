@@ -89,6 +89,8 @@ class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
     aggregates: int
     signals: int
     blobs: int
+    waits_for: list[str] = []
+    """Runs that were cancelled and must end first, at most 100; told of an erasure that goes on, when it is read."""
 
 
 def run_view(

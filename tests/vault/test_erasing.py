@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,40 @@ async def test_runs_ordered_in_the_moment_of_an_erasure_end_and_leave_nothing(tm
             assert SECRET not in await everything(others, failed.id) + await everything(others, running.id)
         await written_anew(tmp_path / "projector")
     assert [str(p.relative_to(tmp_path)) for p in stored(tmp_path) if "work" not in p.parts] == []
+
+
+async def test_an_erasure_that_waits_for_a_run_says_so_and_lets_others_pass(tmp_path: Path) -> None:
+    slow = {"argv": [sys.executable, "-uc", "import time; print('begun'); time.sleep(600)"]}
+    async with Stack(tmp_path) as stack, AsyncClient(stack.url) as client:
+        async with AsyncClient(stack.url, data_subject=PERSON) as ours:
+            running = await ours.runs.submit("command", slow)
+        async with asyncio.timeout(60):
+            while not (await client.runs.logs(running.id)).items:
+                await asyncio.sleep(0.05)
+        stack.kill("runner-1", signal.SIGSTOP)  # nobody ends the run, and nobody else takes it
+        try:
+            await decided(stack)
+            waiting = await client.erasures.erase(PERSON)
+            async with asyncio.timeout(60):
+                while (seen := await client.erasures.get(waiting.id)).waits_for != [running.id]:
+                    await asyncio.sleep(0.05)
+            assert seen.status == "erasing"
+            async with AsyncClient(stack.url, data_subject="somebody else") as others:
+                await others.datasets.create("theirs")
+                passed = await carried_out(client, await others.erasures.erase("somebody else"))
+            assert (passed.status, passed.waits_for) == ("erased", [])
+            assert (await client.erasures.get(waiting.id)).status == "erasing"
+            erasing = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "trialbook_deploy", "erase", PERSON, "--yes", "--url", stack.url,
+                env={**os.environ, "TRIALBOOK_DATA_DIR": str(tmp_path)}, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            assert erasing.stderr is not None
+            assert running.id in (await erasing.stderr.readline()).decode()
+        finally:
+            stack.kill("runner-1", signal.SIGCONT)
+        assert await erasing.wait() == 0
+        assert (await carried_out(client, waiting)).status == "erased"
+        assert (await client.runs.get(running.id)).status == "cancelled"
 
 
 async def test_an_erasure_begun_by_a_gateway_that_dies_is_carried_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trialbook.client import AsyncClient, ErasureView
 
 POLL_SECONDS = 0.2
+WAITING_SECONDS = 1.0
 
 HELP = """Erase the personal data of a data subject, for good.
 
@@ -24,6 +25,9 @@ they are, so the ledger's proofs hold; what was in them cannot be read by anybod
 Examples:
   trialbook erase participant-17 --reason "consent withdrawn"
   trialbook erase participant-17 --yes --json
+
+It is refused while runs of theirs are not finished. Those that were ordered in the very moment are cancelled; which
+ones it waits for is said, and Ctrl-C ends the waiting only.
 
 The reason stays readable in the ledger: it must name nobody. Exports made before still hold what they held.
 
@@ -41,7 +45,7 @@ def erase(
     as_json: AsJson = False,
 ) -> None:
     """Erase a data subject."""
-    from trialbook_deploy.commands.kit import with_client
+    from trialbook_deploy.commands.kit import complain, with_client
 
     if not yes:
         typer.confirm("This cannot be undone. Erase everything of this data subject?", abort=True)
@@ -50,9 +54,13 @@ def erase(
         from trialbook_deploy.commands.show import console, write_json
 
         erasure = await client.erasures.erase(data_subject, reason)
+        told: list[str] = []
         while erasure.status == "erasing":
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(WAITING_SECONDS if told else POLL_SECONDS)
             erasure = await client.erasures.get(erasure.id)
+            if erasure.waits_for and erasure.waits_for != told:
+                told = erasure.waits_for
+                complain(f"it waits for runs that were cancelled and have not ended: {', '.join(told)}")
         if as_json:
             write_json([erasure])
         else:

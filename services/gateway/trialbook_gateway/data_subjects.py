@@ -40,11 +40,21 @@ MAX_CHARS = 200
 REMEMBERED = 4096
 DURABLE = "erasures"
 ACK_WAIT_S = 15.0
+MAX_WAITING = 1024
+"""Erasures that have been begun and wait for runs; those behind them wait to be begun."""
 TURN_S = 5.0
 AGAIN_S = 2.0
 ASK_TIMEOUT_S = 60.0
 RUNS_S = 0.2
-RUNS_END_S = 60.0
+RUNS_END_S = 5.0
+"""So long the first look at an erasure waits for its runs to end; the later ones do not, so that others pass it."""
+
+
+class RunsGoOn(Exception):
+    """An erasure waits for runs that were cancelled and have not ended."""
+
+    def __init__(self, runs: Sequence[str]) -> None:
+        super().__init__(f"these runs do not end: {', '.join(runs)}")
 
 
 class DataSubjects:
@@ -106,20 +116,28 @@ class DataSubjects:
         self._known.pop((aggregate.workspace, aggregate.id), None)
         return await self._handler.handle(aggregate, domain.Erase(reason=reason), meta)
 
+    async def waits_for(self, aggregate: AggregateId, timeout_s: float) -> list[str]:
+        """The runs (at most 100) that have to end before an erasure is carried out. Raises ``Unavailable``."""
+        question = DataSubjectScope(datakey=aggregate.id, runs_only=True, at_least=await self._log.last_sequence())
+        return (await self._asked(aggregate, question, timeout_s)).unfinished
+
     async def _scope(self, aggregate: AggregateId, at_least: int) -> DataSubjectView:
-        question = DataSubjectScope(datakey=aggregate.id, at_least=at_least)
-        answer = await self._ask.ask(aggregate.workspace, question, ASK_TIMEOUT_S)
+        return await self._asked(aggregate, DataSubjectScope(datakey=aggregate.id, at_least=at_least), ASK_TIMEOUT_S)
+
+    async def _asked(self, aggregate: AggregateId, question: DataSubjectScope, timeout_s: float) -> DataSubjectView:
+        answer = await self._ask.ask(aggregate.workspace, question, timeout_s)
         assert answer.result is not None, "an answer without error has a result"
         return msgspec.json.decode(answer.result, type=DataSubjectView)
 
     async def _run(self) -> None:
-        consumer = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S, max_ack_pending=16)
-        subject = subjects.facts_of(kind="datasubject", name="erased")
+        consumer = ConsumerConfig(
+            name=DURABLE, durable_name=DURABLE, ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S,
+            max_ack_pending=MAX_WAITING, filter_subject=subjects.facts_of(kind="datasubject", name="erased"),
+        )  # fmt: skip
         while True:
             try:
-                pull = await self._nc.jetstream().pull_subscribe(
-                    subject, durable=DURABLE, stream=FACTS, config=consumer
-                )
+                await self._nc.jsm().add_consumer(FACTS, config=consumer)  # or bring an older release's up to date
+                pull = await self._nc.jetstream().pull_subscribe_bind(DURABLE, FACTS)
                 while True:
                     await self._turn(await pull.fetch(1, timeout=TURN_S))
             except (TimeoutError, nats.errors.TimeoutError):
@@ -132,15 +150,24 @@ class DataSubjects:
         for message in messages:
             _, workspace, kind, id_, _ = message.subject.split(".")
             aggregate = AggregateId(workspace, kind, id_)
-            await self.carry_out(aggregate, message.metadata.sequence.stream, message.in_progress)
-            await message.ack_sync()
+            metadata = message.metadata
+            patience_s = RUNS_END_S if metadata.num_delivered == 1 else 0.0
+            try:
+                await self.carry_out(aggregate, metadata.sequence.stream, message.in_progress, patience_s)
+            except RunsGoOn as waits:
+                _log.log(_level(metadata.num_delivered), "%s waits: %s", aggregate.subject, waits)
+                await message.nak(delay=AGAIN_S)
+            else:
+                await message.ack_sync()
 
-    async def carry_out(self, aggregate: AggregateId, sequence: int, going_on: Callable[[], Awaitable[None]]) -> None:
+    async def carry_out(
+        self, aggregate: AggregateId, sequence: int, going_on: Callable[[], Awaitable[None]], patience_s: float
+    ) -> None:
         """Destroy the key, overwrite signals and stored bytes, and say so. Every step can be repeated.
 
         What was created between the question whether there are unfinished runs and the decision is found here: such
         runs are cancelled, and what they said until then is overwritten as well. ``going_on`` is called now and then,
-        so that nobody else begins with it. Raises ``TimeoutError`` when runs do not end.
+        so that nobody else begins with it. Raises ``RunsGoOn`` when some have not ended after ``patience_s``.
         """
         loaded = await self._handler.load(aggregate)
         if loaded.state.shredded_at:
@@ -149,7 +176,7 @@ class DataSubjects:
         meta = Metadata(source="trialbook/gateway", actor="gateway:erasures", causation=aggregate.subject)
         before, signals, blobs = None, 0, 0
         scope = await self._scope(aggregate, sequence)
-        deadline = self._clock.monotonic() + RUNS_END_S
+        deadline = self._clock.monotonic() + patience_s
         while scope != before:
             for run in scope.aggregates.get("run", []):
                 signals += await shred(self._nc, SIGNALS, subjects.signals_of(aggregate.workspace, run))
@@ -159,9 +186,8 @@ class DataSubjects:
                 await going_on()
             before = None if await self._cancelled(aggregate, scope.unfinished, meta) else scope
             scope = await self._scope(aggregate, await self._log.last_sequence())
-            if scope.unfinished and self._clock.monotonic() > deadline:
-                _log.warning("%s waits: these runs do not end: %s", aggregate.subject, scope.unfinished)
-                raise TimeoutError  # it is taken up again
+            if scope.unfinished and self._clock.monotonic() >= deadline:
+                raise RunsGoOn(scope.unfinished)
         count = sum(len(ids) for ids in scope.aggregates.values())
         await self._handler.handle(aggregate, domain.Shred(aggregates=count, signals=signals, blobs=blobs), meta)
         _log.info("erased %s: aggregates=%d signals=%d blobs=%d", aggregate.subject, count, signals, blobs)
@@ -176,3 +202,8 @@ class DataSubjects:
         if runs:
             await asyncio.sleep(RUNS_S)
         return bool(runs)
+
+
+def _level(looks: int) -> int:
+    """Said aloud at the first look and every five minutes or so."""
+    return logging.WARNING if looks % 150 == 1 else logging.DEBUG

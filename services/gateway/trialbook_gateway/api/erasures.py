@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
 from pydantic import Field
 from starlette.responses import Response
 
@@ -66,12 +67,17 @@ async def create(request: Request, _: Workspace) -> Response:
 
 @router.get("/{erasure_id}", summary="Read an erasure", **operation(ok={200: content(ErasureView)}))
 async def read(request: Request, erasure_id: Id, query: Annotated[DatedQuery, Query()]) -> Response:
-    """How far it is, or was."""
+    """How far it is, or was; `waits_for` are runs that it waits for now."""
     services, caller = await caller_of(request)
     up_to = await moment_of(services, caller, query.as_of)
-    history = await services.log.read(AggregateId(caller.workspace, "datasubject", parse_id(erasure_id, "erasure id")))
+    aggregate = AggregateId(caller.workspace, "datasubject", parse_id(erasure_id, "erasure id"))
+    history = await services.log.read(aggregate)
     records = [record for record in history if record.sequence <= up_to]
     state = DATASUBJECT.decider.fold((fact_of(record.event), record.event.time) for record in records)
     if not state.erased_at:
         raise NotFound("erasure_not_found", "There is no such erasure in this workspace.")
-    return replies.json(_view(erasure_id, state), headers={replies.SEQUENCE: str(records[-1].sequence)})
+    view = _view(erasure_id, state)
+    if view.status == "erasing" and not query.as_of:
+        waits_for = await services.data_subjects.waits_for(aggregate, services.settings.ask_timeout_s)
+        view = replace(view, waits_for=waits_for)
+    return replies.json(view, headers={replies.SEQUENCE: str(records[-1].sequence)})

@@ -29,11 +29,14 @@ SELECT digest FROM named GROUP BY digest HAVING bool_and(own) ORDER BY digest
 def scope(reading: Reading, query: DataSubjectScope) -> DataSubjectView:
     """``datasubject.scope``; of somebody unknown there is nothing."""
     own = [reading.workspace, query.datakey]
+    unfinished = [row[0] for row in reading.rows(_UNFINISHED, [reading.workspace, *own])]
     aggregates: dict[str, list[str]] = {}
+    if query.runs_only:
+        return DataSubjectView(aggregates=aggregates, unfinished=unfinished, digests=[])
     for kind, id_ in reading.rows(_AGGREGATES, own):
         aggregates.setdefault(kind, []).append(id_)
     return DataSubjectView(
         aggregates=aggregates,
-        unfinished=[row[0] for row in reading.rows(_UNFINISHED, [reading.workspace, *own])],
+        unfinished=unfinished,
         digests=[row[0] for row in reading.rows(_DIGESTS, own)],
     )
