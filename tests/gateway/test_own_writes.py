@@ -56,7 +56,7 @@ async def test_what_the_ledger_has_is_asked_for_again_when_the_tables_lack_it(tm
         query = msgspec.json.decode(message.data, type=RunGet)
         asked.append(query.at_least)
         missing = {"kind": "not_found", "code": "run_not_found", "detail": "not yet", "extra": {}}
-        found = Answer(facts=9, signals=0, result=msgspec.Raw(b"{}")) if query.at_least else None
+        found = Answer(facts=9, result=msgspec.Raw(b'{"sequence":9}')) if query.at_least else None
         reply = found or Answer(facts=0, signals=0, error=missing)
         await message.respond(msgspec.json.encode(reply))
 
