@@ -50,6 +50,7 @@ class Processes:
             "TRIALBOOK_NATS_URL": self.nats.url, "TRIALBOOK_DATA_DIR": str(self.directory / "data" / name),
             "TRIALBOOK_HOST": "127.0.0.1", "TRIALBOOK_PORT": str(self.port), "TRIALBOOK_RUNNER_NAME": name,
             "TRIALBOOK_LEASE_S": "4", "TRIALBOOK_DATASET_ROOTS": str(self.roots), "TRIALBOOK_RUNNER_POOLS": "default=4",
+            "TRIALBOOK_ASK_TIMEOUT_S": "30",
         }  # fmt: skip
         (self.directory / "data" / name).mkdir(parents=True, exist_ok=True)
         with (self.directory / f"{name}.log").open("ab") as output:

@@ -13,7 +13,7 @@ from schemathesis.core.result import Ok
 
 from tests.dialects.marketplace.conftest import Processes
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 WANTED = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 EXAMPLES = int(os.environ.get("TRIALBOOK_TEST_EXAMPLES", "12"))
 
