@@ -83,14 +83,17 @@ async def expect(word: bytes, process: asyncio.subprocess.Process, gate: socket.
     if word[:1] == b"E":
         raise StartError(word[1:].decode(errors="replace").strip())
     assert process.stderr is not None, "it is a pipe"
-    text = await asyncio.wait_for(process.stderr.read(MAX_ERROR), START_S)
+    async with asyncio.timeout(START_S):
+        text = await process.stderr.read(MAX_ERROR)
     raise StartError(text.decode(errors="replace").strip() or "the process ended before the program started")
 
 
 async def receive(gate: socket.socket) -> bytes:
     """The next word of the gate; empty when it has closed. Raises ``StartError`` when it takes too long."""
     try:
-        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(gate, MAX_ERROR), START_S)
+        # ``asyncio.wait_for`` would lose a cancellation that meets the word.
+        async with asyncio.timeout(START_S):
+            return await asyncio.get_running_loop().sock_recv(gate, MAX_ERROR)
     except TimeoutError:
         raise StartError(f"nothing happened for {START_S:g} s") from None
     except ConnectionResetError:
@@ -199,8 +202,15 @@ async def gone(started: Started) -> None:
 
 
 async def abandon(process: asyncio.subprocess.Process, gate: socket.socket) -> None:
-    """End a process that never passed its gate: what waits there ends with the channel."""
+    """End a process that never passed its gate: what waits there, or comes there later, ends with the channel.
+
+    It is killed only when that takes too long: bubblewrap's child would wait for a parent that is killed too early.
+    """
     gate.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()
+    ending = asyncio.create_task(process.communicate())
+    await asyncio.wait({ending}, timeout=START_S)
+    if not ending.done():
+        for pid in (*descendants(process.pid), process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    await ending

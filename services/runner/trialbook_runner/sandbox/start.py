@@ -79,10 +79,22 @@ class _Starting:
         return await self._arrive(running, lambda: running.pid, signal.SIGTERM)
 
     async def _spawn(self, command: list[str], fds: list[int]) -> asyncio.subprocess.Process:
+        """A process that starts. When this is cancelled, it is abandoned: asyncio by itself would kill the outer one
+        only, and then wait for ever for the outputs that are held open at the gate.
+        """
+        spawning = asyncio.create_task(process.spawn(command, fds))
         try:
-            return await process.spawn(command, fds)
+            return await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._abandon(spawning))
+            raise
         finally:
             self._theirs.close()
+
+    async def _abandon(self, spawning: asyncio.Task[asyncio.subprocess.Process]) -> None:
+        await asyncio.wait({spawning})
+        if spawning.exception() is None:  # else there is no process
+            await process.abandon(spawning.result(), self._gate)
 
     async def _arrive(
         self, running: asyncio.subprocess.Process, anchor: Callable[[], int], kill_signal: signal.Signals
