@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import nats.js.errors
 import pytest
 from nats.aio.client import Client
 
@@ -27,10 +28,17 @@ from trialbook.ids import UUIDv7Source
 from trialbook.log.nats import NatsEventLog, connect
 from trialbook.log.setup import ensure_streams
 from trialbook.log.tail import Tail
-from trialbook.streams import SIGNALS
+from trialbook.presence import RunnerInfo, WorkloadInfo
+from trialbook.streams import PRESENCE, SIGNALS
 from trialbook.testing.server import NatsServer
 
-LEASE_S = 1.5
+LEASE_S = 30.0
+"""No pause of a busy machine is as long, so that no run is taken from a runner that is only slow."""
+SHORT_S = 1.5
+SHORT = {"TRIALBOOK_LEASE_S": str(SHORT_S)}
+"""For runners whose runs are to be taken over."""
+PATIENCE_S = 60.0
+"""How long anything that has to happen is waited for."""
 ROOT = Path(__file__).parent
 META = Metadata(source="tests", actor="test")
 
@@ -56,7 +64,9 @@ class Ledger:
         state: RunState = (await self.handler.load(run)).state
         return state
 
-    async def until(self, run: AggregateId, holds: Callable[[RunState], bool], timeout_s: float = 15) -> RunState:
+    async def until(
+        self, run: AggregateId, holds: Callable[[RunState], bool], timeout_s: float = PATIENCE_S
+    ) -> RunState:
         deadline = time.monotonic() + timeout_s
         while True:
             state = await self.state(run)
@@ -65,7 +75,11 @@ class Ledger:
             assert time.monotonic() < deadline, f"not in time: {state}\n{await self.types(run)}"
             await asyncio.sleep(0.02)
 
-    async def end(self, run: AggregateId, timeout_s: float = 15) -> RunState:
+    async def begun(self, run: AggregateId) -> RunState:
+        """Once an attempt has been claimed; it may have ended since."""
+        return await self.until(run, lambda s: s.attempt > 0)
+
+    async def end(self, run: AggregateId, timeout_s: float = PATIENCE_S) -> RunState:
         return await self.until(run, lambda s: s.terminal, timeout_s)
 
     async def facts(self, run: AggregateId) -> list[Any]:
@@ -76,13 +90,16 @@ class Ledger:
 
     async def signals(self, run: AggregateId, kind: str = "*") -> list[dict[str, Any]]:
         """All records of a run in the order of the stream, each with its attempt, kind and stream sequence."""
-        info = await self.nc.jetstream().stream_info(SIGNALS)
+        subject = subjects.signals_of(run.workspace, run.id, kind)
+        try:
+            last = (await self.nc.jetstream(timeout=PATIENCE_S).get_last_msg(SIGNALS, subject)).seq or 0
+        except nats.js.errors.NotFoundError:
+            return []
         records: list[dict[str, Any]] = []
-        async with Tail(self.nc, SIGNALS, [subjects.signals_of(run.workspace, run.id, kind)], 0) as tail:
-            while tail.position < info.state.last_seq:
-                batch = await tail.next(timeout_s=0.5)
-                if not batch:
-                    break
+        async with Tail(self.nc, SIGNALS, [subject], 0) as tail:
+            while tail.position < last:
+                batch = await tail.next(timeout_s=PATIENCE_S)
+                assert batch, f"signals up to {tail.position} of {last}"
                 for message in batch:
                     event = decode_event(message.data)
                     data = msgspec.json.decode(event.data)
@@ -90,6 +107,19 @@ class Ledger:
                         place = {"attempt": data["attempt"], "type": event.type, "sequence": message.sequence}
                         records.append(record | place)
         return records
+
+
+async def told(ledger: Ledger, holds: Callable[[RunnerInfo], bool]) -> tuple[RunnerInfo, dict[str, WorkloadInfo]]:
+    """The first heartbeat for which something holds, and the workloads announced before it."""
+    workloads: dict[str, WorkloadInfo] = {}
+    async with asyncio.timeout(PATIENCE_S), Tail(ledger.nc, PRESENCE, [subjects.PRESENCE_ALL], 0) as tail:
+        while True:
+            for message in await tail.next():
+                if ".workload." in message.subject:
+                    workload = msgspec.json.decode(message.data, type=WorkloadInfo)
+                    workloads[workload.name] = workload
+                elif holds(info := msgspec.json.decode(message.data, type=RunnerInfo)):
+                    return info, workloads
 
 
 class RunnerProcess:
@@ -109,7 +139,7 @@ class RunnerProcess:
             )
 
     async def ready(self) -> RunnerProcess:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE_S
         while "is ready" not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
@@ -126,7 +156,7 @@ class RunnerProcess:
     async def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        return await asyncio.to_thread(self.process.wait, 15)
+        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
 
 
 @pytest.fixture

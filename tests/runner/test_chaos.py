@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.conftest import LEASE_S, Ledger
+from tests.runner.conftest import SHORT, SHORT_S, Ledger
 from trialbook.testing.server import NatsServer
 
 TERMINAL = {"completed", "failed", "cancelled"}
@@ -19,7 +19,7 @@ LINES = 2000
 @pytest.mark.slow
 async def test_every_run_ends_exactly_once(ledger: Ledger, start_runner: Any, nats_server: NatsServer) -> None:
     chance = random.Random(11)
-    runners = [await start_runner(f"r{n}") for n in range(2)]
+    runners = [await start_runner(f"r{n}", **SHORT) for n in range(2)]
     retry = {"max_lost": 50}
     runs = [await ledger.submit("lines", {"count": LINES, "seconds": 0.6}, retry=retry) for _ in range(40)]
     small = [await ledger.submit("noop", {"echo": n}, isolation="inline", pool="inline") for n in range(50)]
@@ -30,12 +30,12 @@ async def test_every_run_ends_exactly_once(ledger: Ledger, start_runner: Any, na
         else:
             victim = chance.randrange(2)
             runners[victim].kill()
-            runners[victim] = await start_runner(f"r{2 + number}")
+            runners[victim] = await start_runner(f"r{2 + number}", **SHORT)
         small += [await ledger.submit("noop", {"echo": n}, isolation="inline", pool="inline") for n in range(20)]
     for run in (*runs, *small):
-        state = await ledger.end(run, 60)
+        state = await ledger.end(run)
         assert state.status == "completed", state.error
-    await asyncio.sleep(2 * LEASE_S)
+    await asyncio.sleep(2 * SHORT_S)
     for run in (*runs, *small):
         names = await ledger.types(run)
         assert [name for name in names if name in TERMINAL] == ["completed"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.runner.conftest import Ledger
 from trialbook_runner.execute.environment import for_programs, forget_the_runners
 
+# Words of this process alone: other tests' processes may be looked at as well.
 CANARIES = {
-    "OPENAI_API_KEY": "canary-openai-5c1d", "AWS_SECRET_ACCESS_KEY": "canary-aws-77aa",
-    "TRIALBOOK_API_TOKENS": "canary-tokens-0b2f", "NATS_PASSWORD": "canary-nats-19ce",
-    "TRIALBOOK_LLM_PRICES_TOKEN": "canary-own-4e4e", "DATABASE_URL": "canary-database-aa10",
+    "OPENAI_API_KEY": f"canary-openai-{uuid4()}", "AWS_SECRET_ACCESS_KEY": f"canary-aws-{uuid4()}",
+    "TRIALBOOK_API_TOKENS": f"canary-tokens-{uuid4()}", "NATS_PASSWORD": f"canary-nats-{uuid4()}",
+    "TRIALBOOK_LLM_PRICES_TOKEN": f"canary-own-{uuid4()}", "DATABASE_URL": f"canary-database-{uuid4()}",
 }  # fmt: skip
 LOOK = """
 import glob, os

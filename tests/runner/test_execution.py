@@ -126,7 +126,7 @@ async def test_every_failure_has_a_clear_code(ledger: Ledger, start_runner: Any)
     await start_runner()
     runs = [await ledger.submit(name, params, **spec) for name, params, spec, _, _ in FAILURES]
     for run, (name, _, _, code, part) in zip(runs, FAILURES, strict=True):
-        state = await ledger.end(run, 30)
+        state = await ledger.end(run)
         assert state.status == "failed", name
         assert state.error is not None
         assert state.error["code"] == code, state.error

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.conftest import Ledger
+from tests.runner.conftest import SHORT, Ledger
 from trialbook.codec import fact_of
 from trialbook.domain import lane
 from trialbook.domain.run import events as e
@@ -54,7 +54,7 @@ async def test_a_lane_of_tiny_runs(ledger: Ledger, start_runner: Any) -> None:
 @pytest.mark.slow
 async def test_lanes_survive_deaths(ledger: Ledger, start_runner: Any, nats_server: NatsServer) -> None:
     chance = random.Random(7)
-    runners = [await start_runner(f"r{n}") for n in range(2)]
+    runners = [await start_runner(f"r{n}", **SHORT) for n in range(2)]
     lanes: dict[str, list[AggregateId]] = {name: [] for name in ("one", "two", "three")}
     for _ in range(7):
         for name, runs in lanes.items():
@@ -67,9 +67,9 @@ async def test_lanes_survive_deaths(ledger: Ledger, start_runner: Any, nats_serv
         else:
             victim = chance.randrange(2)
             runners[victim].kill()
-            runners[victim] = await start_runner(f"r{2 + number}")
+            runners[victim] = await start_runner(f"r{2 + number}", **SHORT)
     for name, runs in lanes.items():
         for run in runs:
-            state = await ledger.end(run, 60)
+            state = await ledger.end(run)
             assert state.status == "completed", state.error
         await audit(ledger, name, runs)

@@ -49,7 +49,7 @@ async def test_children_end_with_a_parent_that_waits(ledger: Ledger) -> None:
     await ledger.until(running, lambda s: s.status == "running")
     await ledger.command(parent, c.RequestCancel(reason="enough"))
     for run in (waiting, running, grandchild):
-        state = await ledger.end(run, timeout_s=30)
+        state = await ledger.end(run)
         assert (state.status, state.cancel_reason) == ("cancelled", "cancelled with its parent run")
     assert (await ledger.state(other)).status == "queued"
 
@@ -62,7 +62,7 @@ async def test_a_parent_that_was_queued_again_keeps_its_children(ledger: Ledger)
     witness = await ledger.submit("noop", **NOBODY)
     orphan = await child_of(ledger, witness, **NOBODY)
     await ledger.command(witness, c.RequestCancel())
-    await ledger.end(orphan, timeout_s=30)  # verdicts are handled in order, so that of the parent was
+    await ledger.end(orphan)  # verdicts are handled in order, so that of the parent was
     await asyncio.sleep(0.3)
     assert (await ledger.state(child)).status == "queued"
 
@@ -73,5 +73,5 @@ async def test_verdicts_given_while_no_runner_is_there_are_not_missed(ledger: Le
     await ledger.until(child, lambda s: s.status == "running")
     stack.kill("runner-1")
     await ledger.command(parent, c.RequestCancel(reason="enough"))
-    state = await ledger.end(child, timeout_s=30)
+    state = await ledger.end(child)
     assert state.status == "cancelled"

@@ -9,15 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from tests.runner.conftest import Ledger
-from trialbook import subjects
+from tests.runner.conftest import PATIENCE_S, Ledger, told
 from trialbook.errors import Invalid
-from trialbook.log.tail import Tail
-from trialbook.presence import RunnerInfo, WorkloadInfo
-from trialbook.streams import PRESENCE
 from trialbook_runner.execute.failures import MAX_TRACEBACK, crashed, verdict_of
 from trialbook_runner.registry import GROUP, load_registry
 from trialbook_runner.settings import parse_pools, settings_from
@@ -51,7 +46,7 @@ def test_wrong_times_are_refused(env: dict[str, str]) -> None:
 def test_a_runner_says_what_is_wrong_with_its_settings(tmp_path: Path) -> None:
     env = {"TRIALBOOK_RUNNER_POOLS": "default=many", "TRIALBOOK_DATA_DIR": str(tmp_path)}
     ended = subprocess.run(
-        [sys.executable, "-m", "trialbook_runner"], env=env, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "trialbook_runner"], env=env, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert ended.returncode == os.EX_CONFIG
     assert ended.stderr == "trialbook runner: Pool 'default' has 'many' slots; give 1 to 4096.\n"
@@ -102,26 +97,12 @@ async def test_a_runner_and_its_workloads_are_announced(ledger: Ledger, start_ru
     runner = await start_runner("here", TRIALBOOK_RUNNER_LABELS="zone=a")
     run = await ledger.submit("sleeper", {"seconds": 600})
     await ledger.until(run, lambda s: s.status == "running")
-    info, workloads = await _presence(ledger, lambda i: i.runs == [run.id])
+    info, workloads = await told(ledger, lambda i: i.runs == [run.id])
     assert (info.name, info.pid, info.state, info.labels) == ("here", runner.process.pid, "ready", {"zone": "a"})
     assert (info.pools["default"].slots, info.pools["default"].busy) == (4, 1)
     assert set(info.broken) == {"broken-import", "broken-module"}
     assert workloads["noop"].params_schema["properties"]["sleep_ms"]["maximum"] == 10000
     assert workloads["sweep"].pool == "task"
     await runner.stop()
-    info, _ = await _presence(ledger, lambda i: i.state == "stopped")
+    info, _ = await told(ledger, lambda i: i.state == "stopped")
     assert info.runs == []
-
-
-async def _presence(ledger: Ledger, holds: Any) -> tuple[RunnerInfo, dict[str, WorkloadInfo]]:
-    workloads: dict[str, WorkloadInfo] = {}
-    async with Tail(ledger.nc, PRESENCE, [subjects.PRESENCE_ALL], 0) as tail:
-        while True:
-            batch = await tail.next(timeout_s=5)
-            assert batch, "no heartbeat"
-            for message in batch:
-                if ".workload." in message.subject:
-                    workload = msgspec.json.decode(message.data, type=WorkloadInfo)
-                    workloads[workload.name] = workload
-                elif holds(info := msgspec.json.decode(message.data, type=RunnerInfo)):
-                    return info, workloads

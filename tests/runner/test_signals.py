@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.conftest import Ledger
+from tests.runner.conftest import PATIENCE_S, Ledger
 from trialbook.clock import SystemClock
 from trialbook.envelope import AggregateId
 from trialbook.log.setup import ensure_streams
@@ -25,7 +25,7 @@ LINES = 100_000
 async def test_a_hundred_thousand_lines(ledger: Ledger, start_runner: Any) -> None:
     await start_runner()
     run = await ledger.submit("lines", {"count": LINES})
-    state = await ledger.end(run, 30)
+    state = await ledger.end(run)
     assert state.status == "completed", state.error
     records = await ledger.signals(run)
     assert [r["message"] for r in records] == [str(n) for n in range(LINES)]
@@ -36,13 +36,13 @@ async def test_a_hundred_thousand_lines(ledger: Ledger, start_runner: Any) -> No
 
 @pytest.mark.integration
 async def test_lines_survive_a_killed_server(ledger: Ledger, start_runner: Any, nats_server: NatsServer) -> None:
-    await start_runner(TRIALBOOK_LEASE_S="6")
+    await start_runner()
     run = await ledger.submit("lines", {"count": LINES, "seconds": 3.0})
-    await ledger.until(run, lambda s: s.status == "running")
+    await ledger.begun(run)
     for _ in range(2):
         await asyncio.sleep(0.7)
         await nats_server.restart()
-    state = await ledger.end(run, 40)
+    state = await ledger.end(run)
     assert state.status == "completed", state.error
     records = [r for r in await ledger.signals(run) if r["attempt"] == state.attempt]
     assert [r["message"] for r in records] == [str(n) for n in range(LINES)]
@@ -53,8 +53,8 @@ async def test_lines_survive_a_killed_server(ledger: Ledger, start_runner: Any, 
 @pytest.mark.integration
 async def test_a_crash_loses_only_the_last_moment(ledger: Ledger, start_runner: Any, tmp_path: Path) -> None:
     await start_runner()
-    run = await ledger.submit("lines", {"count": 3000, "seconds": 60})
-    async with asyncio.timeout(20):
+    run = await ledger.submit("lines", {"count": 3000, "seconds": 1800})
+    async with asyncio.timeout(PATIENCE_S):
         while len(await ledger.signals(run)) < 1000:
             await asyncio.sleep(0.1)
     assert (await ledger.state(run)).status == "running"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.conftest import LEASE_S, Ledger
+from tests.runner.conftest import PATIENCE_S, SHORT, Ledger
 from trialbook.domain.run import commands as c
 from trialbook.errors import Invalid
 from trialbook_runner.workloads.command import workload as command
@@ -66,15 +66,15 @@ async def test_a_command_with_everything(ledger: Ledger, start_runner: Any) -> N
 @pytest.mark.integration
 async def test_lines_of_a_command_come_live(ledger: Ledger, start_runner: Any) -> None:
     await start_runner()
-    script = "import time; print('now', flush=True); time.sleep(30)"
+    script = "import time; print('now', flush=True); time.sleep(600)"
     run = await ledger.submit("command", {"argv": [PYTHON, "-c", script]})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while not [r for r in await ledger.signals(run) if r["message"] == "now"]:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     assert (await ledger.state(run)).status == "running"
     await ledger.command(run, c.RequestCancel())
-    assert (await ledger.end(run, 1.0)).status == "cancelled"
+    assert (await ledger.end(run)).status == "cancelled"
 
 
 @pytest.mark.integration
@@ -84,7 +84,7 @@ async def test_commands_that_fail(ledger: Ledger, start_runner: Any) -> None:
         ({"argv": ["sh", "-c", "echo why >&2; exit 3"]}, "exit_code"),
         ({"argv": ["sh", "-c", "kill -SEGV $$"]}, "killed_by_signal"),
         ({"argv": ["no-such-program"]}, "command_not_started"),
-        ({"argv": ["sleep", "30"], "timeout_s": 0.2}, "timeout"),
+        ({"argv": ["sleep", "600"], "timeout_s": 0.2}, "timeout"),
         ({"argv": []}, "invalid_params"),
         ({"argv": ["true"], "cwd": "/"}, "invalid_params"),
     ]
@@ -111,8 +111,8 @@ async def test_a_pipeline_runs_branches_in_parallel(ledger: Ledger, start_runner
         step("right", "touch r; while [ ! -e l ]; do sleep 0.01; done; echo R > right", "begin"),
         step("begin", "echo start"),
     ]
-    run = await ledger.submit("pipeline", {"steps": steps}, timeout_s=20)
-    state = await ledger.end(run, 30)
+    run = await ledger.submit("pipeline", {"steps": steps}, timeout_s=PATIENCE_S)
+    state = await ledger.end(run)
     assert state.status == "completed", state.error
     logs = [(r["step"], r["message"]) for r in await ledger.signals(run, "log")]
     assert logs == [("begin", "start"), ("join", "L"), ("join", "R")]
@@ -134,7 +134,7 @@ async def test_a_failed_step_stops_what_needs_it_and_nothing_else(ledger: Ledger
 
 @pytest.mark.integration
 async def test_a_resumed_pipeline_repeats_no_completed_step(ledger: Ledger, start_runner: Any, tmp_path: Path) -> None:
-    first = await start_runner("a")
+    first = await start_runner("a", **SHORT)
     begun = tmp_path / "begun"
     steps = [
         step("make", f"echo made >> {begun}; echo data > made.txt", artifacts=["made.txt"]),
@@ -144,9 +144,9 @@ async def test_a_resumed_pipeline_repeats_no_completed_step(ledger: Ledger, star
     while not begun.exists() or "use" not in begun.read_text():
         await asyncio.sleep(0.02)
     first.kill()
-    await start_runner("b")
+    await start_runner("b", **SHORT)
     (tmp_path / "go").touch()
-    state = await ledger.end(run, 4 * LEASE_S)
+    state = await ledger.end(run)
     assert (state.status, state.attempt) == ("completed", 2), state.error
     assert begun.read_text().split() == ["made", "use", "use"]
     assert [r["message"] for r in await ledger.signals(run, "log") if r["attempt"] == 2] == ["data"]
@@ -188,12 +188,10 @@ async def test_cancelling_a_sweep_cancels_its_children(ledger: Ledger, start_run
     params = {"workload": "sleeper", "points": [{"seconds": 600}] * 6, "max_parallel": 3}
     run = await ledger.submit("sweep", params, isolation="task", pool="task")
     children = await _children(ledger, run, 3)
-    asked = time.monotonic()
     await ledger.command(run, c.RequestCancel())
     assert (await ledger.end(run)).status == "cancelled"
     for child in children:
         assert (await ledger.end(child)).status == "cancelled"
-    assert time.monotonic() - asked < 2
     await asyncio.sleep(0.3)
     assert len(await _children(ledger, run, 3)) == 3
 
@@ -211,15 +209,17 @@ async def test_a_failing_child_may_stop_the_sweep(ledger: Ledger, start_runner: 
 
 @pytest.mark.integration
 async def test_a_resumed_sweep_repeats_nothing(ledger: Ledger, start_runner: Any, tmp_path: Path) -> None:
-    first = await start_runner("a")
-    points = [{"marks": str(tmp_path / f"m{n}"), "seconds": 0.2 if n < 2 else 2.0} for n in range(4)]
+    first = await start_runner("a", **SHORT)
+    gates = ["", "", *[str(tmp_path / "gate")] * 2]
+    points = [{"marks": str(tmp_path / f"m{n}"), "gate": gate} for n, gate in enumerate(gates)]
     params = {"workload": "sleeper", "points": points, "max_parallel": 2}
     run = await ledger.submit("sweep", params, isolation="task", pool="task")
-    while not (tmp_path / "m3").exists():
+    while not all((tmp_path / name).exists() for name in ("m2", "m3")):
         await asyncio.sleep(0.02)
     first.kill()
-    await start_runner("b")
-    state = await ledger.end(run, 20)
+    await start_runner("b", **SHORT)
+    (tmp_path / "gate").touch()
+    state = await ledger.end(run)
     assert (state.status, state.attempt, state.result["counts"]) == ("completed", 2, {"completed": 4})
     assert [len((tmp_path / f"m{n}").read_text().splitlines()) for n in range(4)] == [1, 1, 2, 2]
     assert len(await _children(ledger, run, 4)) == 4
@@ -234,7 +234,7 @@ async def _children(ledger: Ledger, parent: Any, count: int) -> list[Any]:
     from trialbook.streams import FACTS
 
     found: dict[str, AggregateId] = {}
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     async with Tail(ledger.nc, FACTS, [subjects.facts_of(kind="run")], 0) as tail:
         while len(found) < count and time.monotonic() < deadline:
             for message in await tail.next(timeout_s=0.2):

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.runner.conftest import META, Ledger
+from tests.runner.conftest import META, SHORT, Ledger
+from tests.runner.test_ahead import grandchildren
+from tests.runner.test_ownership import gone
 from trialbook.domain.run import RunState
 from trialbook.domain.run import commands as c
 from trialbook.envelope import AggregateId
@@ -81,14 +83,17 @@ async def test_large_responses_are_blobs_and_come_back(ledger: Ledger, start: An
 
 
 async def test_a_killed_runner_repeats_no_call(ledger: Ledger, start: Any, marks: Path, tmp_path: Path) -> None:
-    runner = await start("a")
+    runner = await start("a", **SHORT)
     gate = tmp_path / "gate"
     params = {"marks": str(marks), "count": 5, "hold": 3, "gate": str(gate)}
     run = await ledger.submit("caller", params)
     await ledger.until(run, lambda s: len(s.effects) == 3)
+    processes = [*grandchildren(runner)]
+    assert processes
     runner.kill()
+    await gone(processes)  # or one of them would find the gate open before it is ended
     gate.touch()
-    await start("b")
+    await start("b", **SHORT)
     state = await ledger.end(run)
     assert (state.status, state.attempt) == ("completed", 2)
     assert calls(marks) == [0, 1, 2, 3, 4]

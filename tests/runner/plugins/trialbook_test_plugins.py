@@ -22,6 +22,8 @@ class Where(msgspec.Struct):
     marks: str = ""
     seconds: float = 0.0
     count: int = 0
+    gate: str = ""
+    """A file whose existence is waited for, where one is named."""
 
 
 def mark(params: Where, text: str) -> None:
@@ -41,10 +43,12 @@ def busy(_ctx: Context, params: Where) -> int:
 
 @workload("sleeper", params=Where)
 async def sleeper(ctx: Context, params: Where) -> int:
-    """Sleep, leaving its attempt and process id."""
+    """Sleep, leaving its attempt and process id, then wait for the gate."""
     if params.marks:
         mark(params, f"{ctx.attempt} {os.getpid()}")
     await asyncio.sleep(params.seconds)
+    while params.gate and not Path(params.gate).exists():
+        await asyncio.sleep(0.02)
     return ctx.attempt
 
 
@@ -60,19 +64,23 @@ def lines(ctx: Context, params: Where) -> int:
 
 
 @workload("steps", params=Where)
-async def steps(ctx: Context, params: Where) -> dict[str, Any]:
-    """Three steps and a checkpoint after each; waits in the second until a file ``go`` exists beside the marks."""
+async def steps(ctx: Any, params: Where) -> dict[str, Any]:
+    """Three steps and a checkpoint after each; waits in the second until a file ``go`` exists beside the marks, and
+    leaves a file ``pausing`` there once it is told to pause.
+    """
     seen = dict(ctx.checkpoint_data or {})
 
     async def work(name: str) -> str:
         mark(params, f"{name} {ctx.attempt}")
         if name == "second":
             while not Path(params.marks + ".go").exists():
+                if ctx.pausing:
+                    Path(params.marks + ".pausing").touch()
                 await asyncio.sleep(0.02)
         return f"{name}!"
 
     for name in ("first", "second", "third"):
-        seen[name] = await ctx.step(name, lambda name=name: work(name))  # type: ignore[misc]
+        seen[name] = await ctx.step(name, lambda name=name: work(name))
         await ctx.checkpoint(seen)
     return seen
 
@@ -100,14 +108,28 @@ def raises(_ctx: Context, _params: Any) -> None:
     raise ZeroDivisionError("one divided by none")
 
 
+SLEEP = "import time; time.sleep(600)"
+PARENT = """
+import subprocess, sys, time
+ours, escaped = [subprocess.Popen([sys.argv[1], "-c", sys.argv[2]], start_new_session=s) for s in (False, True)]
+print(ours.pid, escaped.pid, flush=True)
+time.sleep(600)
+"""
+
+
 @workload("forker", params=Where)
 def forker(_ctx: Context, params: Where) -> None:
-    """Start a process in the group, one that leaves the group, and sleep on."""
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    ours = subprocess.Popen(sleep)
-    escaped = subprocess.Popen(sleep, start_new_session=True)
-    mark(params, f"{os.getpid()} {ours.pid} {escaped.pid}")
-    time.sleep(params.seconds)
+    """Start a process in the group, one that leaves the group, and one of each below those; wait for the gate."""
+    pids = [os.getpid()]
+    for leaves in (False, True):
+        child = subprocess.Popen(
+            [sys.executable, "-c", PARENT, sys.executable, SLEEP], start_new_session=leaves, stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        pids += [child.pid, *map(int, child.stdout.readline().split())]
+    mark(params, " ".join(map(str, pids)))
+    while not Path(params.gate).exists():
+        time.sleep(0.02)
 
 
 @workload("everything", params=Where)
@@ -162,9 +184,8 @@ async def waiting_task(ctx: Context, params: Where) -> str:
 
 @workload("identity")
 def identity(_ctx: Any, _params: Any) -> dict[str, Any]:
-    """Which process this is, and when it was forked (clock ticks since the machine started)."""
-    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
-    return {"pid": os.getpid(), "born": int(fields[19]), "now": time.clock_gettime(time.CLOCK_BOOTTIME)}
+    """Which process this is."""
+    return {"pid": os.getpid()}
 
 
 def read_words(content: bytes) -> dict[str, Any]:

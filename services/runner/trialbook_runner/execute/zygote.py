@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from trialbook_runner.execute.shelf import Shelf
 
 log = logging.getLogger(__name__)
 MAX_MESSAGE = 4096
+PAUSE_S = 0.005
 
 
 class Spawn(msgspec.Struct, frozen=True, tag="spawn"):
@@ -149,11 +151,11 @@ class Zygote:
         """Collect the dead: kill what is left of their groups while their ids are still taken, then report."""
         ended = False
         while (dead := _peek()) is not None:
+            ended = True  # whoever it is: a stray that was killed leaves us its own children in turn
             _signal_group(dead, signal.SIGKILL)
             _, status = os.waitpid(dead, 0)
             id_ = self._ids.pop(dead, None)
             if id_ is not None:
-                ended = True
                 del self._pids[id_]
                 self._report(Exited(id_, os.waitstatus_to_exitcode(status)))
         if ended:
@@ -169,12 +171,14 @@ class Zygote:
         for pid in self._ids:
             _signal_group(pid, signal.SIGKILL)
         while True:
+            for pid in linux.children():  # some are left out while others end: look until nobody is there
+                os.kill(pid, signal.SIGKILL)
             try:
-                os.waitpid(-1, 0)
+                ended, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            for pid in linux.children():
-                os.kill(pid, signal.SIGKILL)
+            if not ended:
+                time.sleep(PAUSE_S)
 
 
 def _warm(module: str) -> None:
