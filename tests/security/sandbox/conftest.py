@@ -17,7 +17,7 @@ from trialbook_runner.sandbox import Limits, Sandbox, Stream, Verdict
 HOSTILE = Path(__file__).with_name("hostile")
 MIB = 1024**2
 SMALL = Limits(
-    wall_s=20, memory_bytes=160 * MIB, processes=24, disk_bytes=16 * MIB, files=2000, tmp_bytes=8 * MIB,
+    wall_s=60, memory_bytes=160 * MIB, processes=24, disk_bytes=16 * MIB, files=2000, tmp_bytes=8 * MIB,
     output_bytes=4 * MIB, grace_s=0.2,
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ for number in range(32):
         try:
             written += os.write(held[-1], b"x" * (1 << 20))
         except OSError:
-            time.sleep(3)  # what is full shall stay full
+            time.sleep(10)  # what is full shall stay full
             raise
-time.sleep(2)
+time.sleep(10)
 print("ESCAPED: 256 MiB in unlinked files")

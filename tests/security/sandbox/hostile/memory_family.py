@@ -6,7 +6,7 @@ import time
 for _ in range(8):
     if os.fork() == 0:
         held = bytearray(b"x") * (48 << 20)
-        time.sleep(5)
+        time.sleep(10)
         os._exit(0)
 for _ in range(8):
     os.wait()

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 try:
@@ -19,4 +20,5 @@ if segment >= 0:
 area = mmap.mmap(-1, 512 << 20)
 for place in range(0, 512 << 20, 4096):
     area[place] = 1
+time.sleep(10)  # what is taken shall stay taken
 print("ESCAPED: 512 MiB in a shared mapping")

@@ -1,4 +1,4 @@
-"""Exits at once and leaves a daemon that writes for at most five seconds, to a file and to standard output."""
+"""Leaves a daemon that writes for at most five seconds, to a file and to standard output, and exits when it does."""
 
 import os
 import time
@@ -13,4 +13,6 @@ if os.fork() == 0:
             time.sleep(0.01)
         os.write(1, b"ESCAPED: survived\n")
     os._exit(0)
+while not os.path.exists("written.txt"):
+    time.sleep(0.01)
 time.sleep(0.2)

@@ -1,11 +1,11 @@
-"""Starts at most 300 threads that live for five seconds."""
+"""Starts at most 300 threads that live for ten seconds."""
 
 import threading
 import time
 
 for _ in range(300):
     try:
-        threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+        threading.Thread(target=time.sleep, args=(10,), daemon=True).start()
     except RuntimeError:
         time.sleep(0.01)
-time.sleep(3)
+time.sleep(8)
