@@ -22,12 +22,14 @@ from trialbook.domain.run import events as e
 from trialbook.envelope import AggregateId, Event, Metadata
 from trialbook.ids import CountingIds
 from trialbook.log.tail import Message
-from trialbook.queries import Health
+from trialbook.queries import Answer, Health, Query
 from trialbook_projector.queries.reading import Reading
 from trialbook_projector.tables.store import Limits, open_store
 from trialbook_projector.tables.writer import Capacity, Writer
 
 T0_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+PATIENCE_S = 60.0
+"""How long anything that has to happen is waited for."""
 
 
 class Ledger:
@@ -140,11 +142,21 @@ class Service:
         return process.returncode, output
 
 
+class Asking(NatsAsk):
+    """Asks as long as it takes a busy machine to answer, a projector that is starting included."""
+
+    async def ask(self, workspace: str, query: Query, timeout_s: float = PATIENCE_S) -> Answer:
+        return await super().ask(workspace, query, timeout_s)
+
+    async def ask_bytes(self, workspace: str, query: Query, timeout_s: float = PATIENCE_S) -> tuple[bytes, str]:
+        return await super().ask_bytes(workspace, query, timeout_s)
+
+
 class Stack:
     """A nats-server, a client, and a projector."""
 
     def __init__(self, nc: Client, service: Service) -> None:
-        self.nc, self.service, self.ask = nc, service, NatsAsk(nc)
+        self.nc, self.service, self.ask = nc, service, Asking(nc)
 
     async def publish(self, ledger: Ledger) -> tuple[int, int]:
         """Publish everything made so far and not published yet; returns the last sequences."""
@@ -156,11 +168,11 @@ class Stack:
             messages.clear()
         return last[0], last[1]
 
-    async def ready(self, facts: int = 0, signals: int = 0, timeout_s: float = 20.0) -> None:
+    async def ready(self, facts: int = 0, signals: int = 0) -> None:
         """Wait until the projector answers and has applied these positions."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = await self.ask.ask("_", Health(), timeout_s=timeout_s)
+            answer = await self.ask.ask("_", Health())
             if answer.facts >= facts and answer.signals >= signals:
                 return
             assert time.monotonic() < deadline, f"{answer.facts} of {facts}, {answer.signals} of {signals}"

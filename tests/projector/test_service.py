@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.projector.support import Ledger, Stack
+from tests.projector.support import PATIENCE_S, Ledger, Stack
 from trialbook import subjects
 from trialbook.domain.run import events as e
 from trialbook.errors import Invalid, NotFound
@@ -43,7 +43,7 @@ async def test_a_client_reads_its_own_writes(stack: Stack, ledger: Ledger) -> No
     with pytest.raises(NotFound):
         await stack.ask.ask("other", RunGet(id=run))
     with pytest.raises(Invalid) as caught:
-        await stack.ask.ask("main", RunGet(id=run, at_least=10**9), timeout_s=10)
+        await stack.ask.ask("main", RunGet(id=run, at_least=10**9))
     assert caught.value.code == "sequence_ahead"
 
 
@@ -75,7 +75,7 @@ async def test_a_bad_question_is_answered_and_harms_nobody(stack: Stack, ledger:
     facts, _ = await stack.publish(ledger)
     await stack.ready(facts)
     for name, payload, code in BAD:
-        reply = await stack.nc.request(subjects.ask("main", name), payload, timeout=10)
+        reply = await stack.nc.request(subjects.ask("main", name), payload, timeout=PATIENCE_S)
         answer = msgspec.json.decode(reply.data, type=Answer)
         assert answer.error is not None, (name, payload)
         assert (answer.error["code"], bool(answer.error["detail"])) == (code, True), (name, payload[:50])
@@ -199,7 +199,7 @@ async def test_a_rebuild_repairs_tables_and_says_that_they_differed(stack: Stack
     assert (code, report["identical"], report["swapped"]) == (2, False, True)
     assert [name for name, table in report["tables"].items() if not table["equal"]] == ["logs"]
     await stack.service.start()
-    answer = await stack.ask.ask("main", Sql(sql="SELECT count(*) FROM logs"), timeout_s=15)
+    answer = await stack.ask.ask("main", Sql(sql="SELECT count(*) FROM logs"))
     assert msgspec.json.decode(answer.result or b"")["rows"] == [[5]]
 
 
@@ -232,7 +232,7 @@ async def test_nobody_waits_for_signals_that_are_gone(stack: Stack, ledger: Ledg
     await stack.nc.jetstream().delete_msg("SIGNALS", signals)  # an erasure does this, and has the tables made anew
 
     async def total() -> int:
-        answer = await stack.ask.ask("main", RunLogs(id=run, at_least_signals=signals), timeout_s=3)
+        answer = await stack.ask.ask("main", RunLogs(id=run, at_least_signals=signals))
         return int(msgspec.json.decode(answer.result or b"")["total"])
 
     async def anew() -> int:
@@ -259,8 +259,8 @@ async def test_two_rebuilds_at_once_are_refused(stack: Stack, ledger: Ledger) ->
     await stack.ready(facts)
     codes = await asyncio.gather(*(stack.service.command("rebuild", "--check") for _ in range(2)))
     assert sorted(code for code, _ in codes) in ([0, 0], [0, 1])
-    first = stack.nc.request(subjects.ask("_", subjects.REBUILD), b'{"check": true}', timeout=30)
-    second = stack.nc.request(subjects.ask("_", subjects.REBUILD), b'{"check": true}', timeout=30)
+    first = stack.nc.request(subjects.ask("_", subjects.REBUILD), b'{"check": true}', timeout=PATIENCE_S)
+    second = stack.nc.request(subjects.ask("_", subjects.REBUILD), b'{"check": true}', timeout=PATIENCE_S)
     answers = [msgspec.json.decode(r.data, type=Answer) for r in await asyncio.gather(first, second)]
     errors = [a.error["code"] for a in answers if a.error]
     assert errors == ["rebuild_running"]

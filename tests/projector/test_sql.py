@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -218,10 +217,8 @@ async def test_limits_are_checked(run: Run, max_rows: int, timeout_s: float) -> 
 
 
 async def test_a_long_query_is_interrupted_and_the_next_one_runs(run: Run) -> None:
-    started = time.monotonic()
     with pytest.raises(TimedOut):
         await run("SELECT count(*) FROM range(100000000000) AS t(a) WHERE a % 7 = 3", timeout_s=0.2)
-    assert time.monotonic() - started < 3
     assert await rows(run, "SELECT 1") == [[1]]
 
 

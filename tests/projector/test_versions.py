@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 import pytest
 
-from tests.projector.support import Ledger, Stack
+from tests.projector.support import PATIENCE_S, Ledger, Stack
 from tests.projector.test_service import identical, story
 from trialbook import subjects
 from trialbook.queries import Answer, RunGet, RunList, RunLogs
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 async def order(stack: Stack, **what: Any) -> dict[str, Any]:
     """A control request; its report, or the refusal's code under ``refused``."""
-    reply = await stack.nc.request(subjects.ask("_", subjects.REBUILD), msgspec.json.encode(what), timeout=60)
+    reply = await stack.nc.request(subjects.ask("_", subjects.REBUILD), msgspec.json.encode(what), timeout=PATIENCE_S)
     answer = msgspec.json.decode(reply.data, type=Answer)
     if answer.error is not None:
         return {"refused": answer.error["code"]}
@@ -65,7 +65,7 @@ class Readers:
         while not self._stop.is_set():
             for query in (RunGet(name="known"), RunGet(id=self.known), RunList(limit=10), RunLogs(id=self.known),
                           RunList(limit=10, as_of="5")):  # fmt: skip
-                answer = await self.stack.ask.ask("main", query, timeout_s=20)
+                answer = await self.stack.ask.ask("main", query)
                 assert answer.result
                 self.reads += 1
 
@@ -84,7 +84,7 @@ async def test_a_rollback_loses_nothing_and_no_read(stack: Stack, ledger: Ledger
         last = await writing
         again = await order(stack, rollback=True)
         assert files(again)[0] == ("trialbook.1.duckdb", "current")
-    assert readers.reads > 50
+    assert readers.reads >= 20, "each of the four asked everything once at least"
     await stack.ready(*last)
     assert await identical(stack)
     assert (stack.service.folder / CURRENT).read_text() == "trialbook.1.duckdb"

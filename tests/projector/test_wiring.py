@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from faststream.nats import NatsBroker, TestNatsBroker
 
-from tests.projector.support import Ledger, Stack
+from tests.projector.support import PATIENCE_S, Ledger, Stack
 from trialbook import subjects
 from trialbook.domain.run import events as e
 from trialbook.errors import Invalid
@@ -180,7 +180,7 @@ async def test_each_question_gets_one_answer_of_the_right_kind(stack: Stack, led
     subscription = await stack.nc.subscribe(inbox)
     for name, body in (("run.list", RunList()), ("run.get", RunGet(id=run)), ("health", Health()), ("nope", Health())):
         await stack.nc.publish(subjects.ask("main", name), msgspec.json.encode(body), reply=inbox)
-    got = [await subscription.next_msg(timeout=5) for _ in range(4)]
+    got = [await subscription.next_msg(timeout=PATIENCE_S) for _ in range(4)]
     with pytest.raises(TimeoutError):
         await subscription.next_msg(timeout=0.3)
     errors = [error["code"] for m in got if (error := msgspec.json.decode(m.data, type=Answer).error)]
@@ -196,7 +196,8 @@ async def test_what_was_asked_before_a_stop_is_answered(stack: Stack, ledger: Le
     facts, _ = await stack.publish(ledger)
     await stack.ready(facts)
     asking = [
-        asyncio.create_task(stack.nc.request(subjects.ask("main", "run.list"), b"{}", timeout=10)) for _ in range(200)
+        asyncio.create_task(stack.nc.request(subjects.ask("main", "run.list"), b"{}", timeout=PATIENCE_S))
+        for _ in range(200)
     ]
     await asyncio.sleep(0)
     await settled(stack.nc)
