@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -55,10 +54,11 @@ async def test_a_broken_answer_is_asked_for_again(wire: Wire, kind: Any) -> None
 @every_wire
 async def test_a_silent_provider_times_out(wire: Wire) -> None:
     async with rig(
-        [Rule(fault=Fault(kind="timeout", delay_s=20), times=1), FINE], wire, env={"LLM_TIMEOUT_S": "0.3"}
+        [Rule(fault=Fault(kind="timeout", delay_s=600), times=1), FINE], wire, env={"LLM_TIMEOUT_S": "0.5"}
     ) as r:
         assert await r.say() == "fine"
-        assert len(r.slept) == 1
+        assert r.slept  # more than once on a machine that is as slow as a silent provider
+        assert r.server.served > 1
 
 
 @every_wire
@@ -187,10 +187,10 @@ async def test_a_stream_of_broken_events_never_passes_for_an_answer(wire: Wire) 
 
 @every_wire
 async def test_a_slow_stream_still_has_to_end_in_time(wire: Wire) -> None:
-    slow = Rule(reply="y" * 3000, fault=Fault(kind="slow_stream", delay_s=0.1))
+    slow = Rule(reply="y" * 30_000, fault=Fault(kind="slow_stream", delay_s=0.1))
     async with rig([slow], wire, env={"LLM_TIMEOUT_S": "0.5"}) as r:
         with pytest.raises(CallFailed) as caught:
-            await asyncio.wait_for(r.caller.complete("a1", r.request(), on_text=lambda _: None), 10)
+            await r.caller.complete("a1", r.request(), on_text=lambda _: None)
         assert caught.value.kind == "timeout"
 
 

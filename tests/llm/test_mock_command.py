@@ -39,7 +39,7 @@ def mock(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 def ask(url: str, text: str) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": text}]}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=10)
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
 
 
 def test_the_command_serves_the_rules_of_a_file(tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_the_command_serves_the_rules_of_a_file(tmp_path: Path) -> None:
         busy = ask(url, "busy?")
         assert (busy.status_code, busy.headers["retry-after"]) == (429, "3")
         assert ask(url, "What weather?").status_code == 400
-        assert httpx.get(f"{url}/v1/models", timeout=10).json()["data"][0]["id"] == "scripted"
+        assert httpx.get(f"{url}/v1/models", timeout=60).json()["data"][0]["id"] == "scripted"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stdout is not None
         assert "3 requests were answered." in process.stdout.read()
 
@@ -74,7 +74,7 @@ def test_the_command_plays_the_marketplace() -> None:
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], message: str) -> None:
     command = [sys.executable, "-m", "trialbook_deploy", "llm-mock", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -148,15 +148,15 @@ async def test_a_call_may_choose_its_own_provider_and_model() -> None:
 
 @every_wire
 async def test_no_more_calls_than_allowed_are_under_way(wire: Wire) -> None:
-    async with rig([Rule(reply="ok", delay_s=0.02)], wire, env={"LLM_MAX_CONCURRENCY": "3"}) as r:
-        await asyncio.gather(*(r.say(agent=f"a{n}") for n in range(12)))
+    async with rig([Rule(reply="ok", delay_s=0.2)], wire, env={"LLM_MAX_CONCURRENCY": "3"}) as r:
+        await asyncio.gather(*(r.say(agent=f"a{n}") for n in range(7)))
         assert r.server.most_under_way == 3
-        assert r.server.served == 12
+        assert r.server.served == 7
 
 
 @every_wire
 async def test_cancelling_breaks_the_call_off_and_frees_its_slot(wire: Wire) -> None:
-    rules = [Rule(fault=Fault(kind="timeout", delay_s=30), times=1), Rule(reply="ok")]
+    rules = [Rule(fault=Fault(kind="timeout", delay_s=600), times=1), Rule(reply="ok")]
     async with rig(rules, wire, env={"LLM_MAX_CONCURRENCY": "1"}) as r:
         call = asyncio.create_task(r.say())
         while not r.server.served:
@@ -164,7 +164,7 @@ async def test_cancelling_breaks_the_call_off_and_frees_its_slot(wire: Wire) -> 
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert await asyncio.wait_for(r.say(), 5) == "ok"
+        assert await asyncio.wait_for(r.say(), 60) == "ok"
 
 
 @every_wire
@@ -173,7 +173,7 @@ async def test_cancelling_in_the_middle_of_a_stream(wire: Wire) -> None:
     slow = Rule(reply=TEXT, fault=Fault(kind="slow_stream", delay_s=0.2))
     async with rig([slow], wire) as r:
         call = asyncio.create_task(r.caller.complete("a1", r.request(), on_text=lambda _: begun.set()))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -29,7 +29,7 @@ FAULTS: dict[str, Rule] = {
     "500 with the key": Rule(fault=Fault(kind="echo_key", status=500)),
     "malformed": Rule(reply=KEY, fault=Fault(kind="malformed_body")),
     "drop": Rule(reply=KEY, fault=Fault(kind="drop")),
-    "timeout": Rule(fault=Fault(kind="timeout", delay_s=5)),
+    "timeout": Rule(fault=Fault(kind="timeout", delay_s=600)),
 }
 
 
@@ -78,7 +78,8 @@ async def test_no_path_of_a_call_shows_the_key(
     rule = msgspec.structs.replace(FAULTS[fault])
     pieces: list[str] = []
     more: dict[str, Any] = {"on_text": pieces.append} if streamed else {}
-    async with rig([rule], wire, env={"LLM_RETRIES": "1", "LLM_TIMEOUT_S": "0.4"}) as r:
+    patience = {"LLM_RETRIES": "0", "LLM_TIMEOUT_S": "1"} if fault == "timeout" else {"LLM_RETRIES": "1"}
+    async with rig([rule], wire, env=patience) as r:
         outcome = await _outcome(r, **more)
         assert isinstance(r.effects, MemoryEffects)
         shown = {
@@ -164,7 +165,7 @@ async def test_only_known_providers_and_plausible_keys_are_validated() -> None:
 
 
 async def test_a_cancelled_call_leaves_no_key_behind(everything_logged: list[str]) -> None:
-    async with rig([Rule(fault=Fault(kind="timeout", delay_s=5))]) as r:
+    async with rig([Rule(fault=Fault(kind="timeout", delay_s=600))]) as r:
         call = asyncio.create_task(_outcome(r))
         while not r.server.served:
             await asyncio.sleep(0.005)
