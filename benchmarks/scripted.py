@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from benchmarks.local import ROOT
 
-START_S = 15.0
+START_S = 60.0
 MODEL = "scripted"
 
 

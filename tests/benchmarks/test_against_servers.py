@@ -66,4 +66,4 @@ async def test_the_bare_fan_out_reaches_every_listener() -> None:
     async with bare_server("fan_out") as url:
         latencies = await t05.bare(url, clients=5, ticks=4)
     assert len(latencies) == 20
-    assert all(0 <= latency < 5000 for latency in latencies)
+    assert all(0 <= latency < 60_000 for latency in latencies)
