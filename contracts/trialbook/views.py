@@ -56,7 +56,9 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     extra: dict[str, Any]
     progress: dict[str, Any] | None = None
-    """The latest progress signal ``{time, done, total, unit, message, step}``; null before the first."""
+    """The latest progress signal ``{time, done, total, unit, message, step}``; null before the first, and of a run that
+    has ended while its last one is on its way into the tables.
+    """
 
 
 class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):

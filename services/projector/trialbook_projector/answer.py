@@ -208,10 +208,12 @@ class Answering:
 
     async def _soon(self, signals: int) -> None:
         """Wait a moment for signals; those that are gone from the stream count as applied from then on."""
+        marks = self._live.watermarks
+        before = marks.positions.signals
         try:
-            await self._live.watermarks.wait(0, signals, min(PATIENCE_S, self._settings.wait_s))
+            await marks.wait(0, signals, min(PATIENCE_S, self._settings.wait_s))
         except Unavailable:
-            if signals <= await self._last(SIGNALS):
+            if marks.positions.signals == before and signals <= await self._last(SIGNALS):  # else they are on their way
                 await self._pass_over_gone(signals)
 
     async def _pass_over_gone(self, signals: int) -> None:
