@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from keyword import iskeyword
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -54,8 +55,15 @@ def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
     return app
 
 
+def show_anything(stream: TextIO) -> None:
+    """Write what the terminal's encoding lacks as an escape, instead of ending in the middle of a table."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line. Exit code 1 with a message for what the user can mend, 2 for wrong usage."""
+    show_anything(sys.stdout)
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     app = build((asked,) if asked in COMMANDS else COMMANDS)
     try:

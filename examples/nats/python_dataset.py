@@ -99,5 +99,7 @@ async def main(url: str, seed: str, workspace: str, name: str, path: Path, conte
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
     url_, seed_, workspace_, name_, path_ = sys.argv[1:]
     asyncio.run(main(url_, seed_, workspace_, name_, Path(path_), Path(path_).read_bytes()))

@@ -98,5 +98,7 @@ def application(url: str, seed: str, user: str, workspace: str, journal: Journal
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
     url_, seed_, user_, workspace_, file_ = sys.argv[1:]
     asyncio.run(application(url_, seed_, user_, workspace_, Journal(Path(file_))).run())

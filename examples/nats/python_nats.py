@@ -117,5 +117,7 @@ async def follow(url: str, seed: str, workspace: str, journal: Journal) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
     url_, seed_, workspace_, file_ = sys.argv[1:]
     asyncio.run(follow(url_, seed_, workspace_, Journal(Path(file_))))

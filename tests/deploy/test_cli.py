@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trialbook_deploy.cli import COMMANDS
+from trialbook_deploy.cli import COMMANDS, show_anything
 
 
 def trialbook(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -17,6 +18,15 @@ def trialbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "trialbook_deploy", *arguments], capture_output=True, text=True, timeout=60, env=env
     )
+
+
+def test_a_terminal_that_lacks_a_character_gets_it_escaped() -> None:
+    written = io.BytesIO()
+    terminal = io.TextIOWrapper(written, "latin-1")
+    show_anything(terminal)
+    terminal.write("caf\u00e9 \U0001f363")
+    terminal.flush()
+    assert written.getvalue() == b"caf\xe9 \\U0001f363"
 
 
 def test_help_names_every_command() -> None:

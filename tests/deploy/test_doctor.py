@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from trialbook.log.api import call
 from trialbook.log.connect import connect
 from trialbook.log.setup import ensure_streams
+from trialbook.presence import RunnerInfo
 from trialbook.streams import FACTS, Limits, definitions
 from trialbook.testing.server import find_nats_server
 from trialbook_deploy.doctor import machine, server, services
@@ -101,6 +102,31 @@ def test_the_sandbox_is_tried_as_a_runner_tries_it(monkeypatch: pytest.MonkeyPat
         if choice == "":
             assert walls.bwrap.detail in found.text
             assert walls.landlock.detail in found.text
+
+
+def test_a_runner_that_was_started_again_is_not_missed() -> None:
+    dead, back, lost = (
+        RunnerInfo(
+            id=name + number,
+            name=name,
+            host="h",
+            pid=1,
+            version="0",
+            state="ready",
+            labels={},
+            pools={},
+            workloads=[],
+            broken={},
+            runs=[],
+            lease_s=6.0,
+            sandbox="",
+            started_at="",
+            heartbeat_at="",
+        )
+        for name, number in (("a", "1"), ("a", "2"), ("b", "1"))
+    )
+    assert services.silent([back], [dead, lost]) == ["b"]
+    assert services.silent([], [dead, lost]) == ["a", "b"]
 
 
 def test_sizes_are_readable() -> None:

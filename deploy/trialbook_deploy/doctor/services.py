@@ -101,11 +101,15 @@ async def runners(nc: Client) -> list[Finding]:
             warn(f"workload {name}", f"{info.name} cannot load it: {why}", "Repair or uninstall the package it is in.")
             for name, why in sorted(info.broken.items())
         ]
-    if missing:
-        names = ", ".join(sorted(info.name for info in missing))
+    if names := silent(alive, missing):
         remedy = "Their runs are taken over when their leases run out."
-        findings.append(warn("missing runners", f"{names} stopped answering without saying goodbye", remedy))
+        findings.append(warn("missing runners", f"{', '.join(names)} stopped answering without saying goodbye", remedy))
     return findings
+
+
+def silent(alive: list[RunnerInfo], missing: list[RunnerInfo]) -> list[str]:
+    """Names of the missing ones; one that was started again under its name is not missed."""
+    return sorted({info.name for info in missing} - {info.name for info in alive})
 
 
 async def _presence(nc: Client) -> tuple[list[RunnerInfo], list[RunnerInfo]]:

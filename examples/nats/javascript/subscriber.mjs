@@ -96,4 +96,8 @@ async function follow (servers, seed, workspace, journal) {
 }
 
 const [servers, seedFile, workspace, file] = process.argv.slice(2)
+if (!file) {
+  console.error('usage: node subscriber.mjs SERVER SEED-FILE WORKSPACE FILE')
+  process.exit(2)
+}
 await follow(servers, readFileSync(seedFile, 'utf8').trim(), workspace, new Journal(file))
