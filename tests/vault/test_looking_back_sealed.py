@@ -19,8 +19,10 @@ async def submitted(http: httpx.AsyncClient) -> tuple[str, str, int]:
     order = {"workload": "command", "params": {"argv": ["false", SECRET]}, "title": SECRET, "labels": {"who": SECRET}}
     run = (await http.post("/v1/runs", json=order, headers=PERSON)).json()["id"]
     body = {"name": SECRET, "description": SECRET}
-    dataset = (await http.post("/v1/datasets", json=body, headers=PERSON)).json()["id"]
-    moment = (await ended(http, run, "failed"))["sequence"]
+    created = await http.post("/v1/datasets", json=body, headers=PERSON)
+    dataset = created.json()["id"]
+    # The run may have failed before the dataset was there.
+    moment = max((await ended(http, run, "failed"))["sequence"], int(created.headers["Trialbook-Sequence"]))
     assert (await http.post(f"/v1/runs/{run}/retry")).is_success
     assert (await http.delete(f"/v1/datasets/{dataset}")).is_success
     await ended(http, run, "failed")
