@@ -117,6 +117,7 @@ def story(ledger: Ledger, chance: random.Random) -> None:
             ledger.raw_fact("fact.main.run.x.y", b"poison")
 
 
+@pytest.mark.timeout(600)  # seven starts and two rebuilds
 async def test_kill_9_at_any_moment_leaves_the_same_tables(stack: Stack, ledger: Ledger) -> None:
     chance = random.Random(7)
     facts = signals = 0

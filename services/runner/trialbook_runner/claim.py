@@ -27,6 +27,7 @@ CONSUMER_NOT_FOUND = 10014
 TICK_S = 0.25
 RETRY_S = 0.25
 HELD_S = 5.0
+CANCEL_AGAIN_S = 5.0
 
 
 async def ensure_consumer(nc: Client, pool: str, priority: str, lease_s: float) -> str:
@@ -104,10 +105,15 @@ class Pool:
             await asyncio.wait(self._tasks)
 
     async def abandon(self) -> None:
-        """End what is still executed and give its entries back."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End what is still executed and give its entries back.
+
+        A cancellation can be lost (see ``trialbook.tasks.ended``); it is repeated after what an orderly end takes.
+        """
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
     async def start(self) -> None:
         """Create what is missing in the server and listen."""
