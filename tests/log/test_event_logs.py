@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -30,9 +31,10 @@ class TestNatsEventLog(EventLogLaws):
             [end] = await log.append([a_part(aggregate, end, 900)])
         assert len(await log.read(aggregate)) == 2700
 
-    async def test_appends_survive_a_killed_server(self, log: NatsEventLog, server: NatsServer) -> None:
-        import asyncio
-
+    async def test_appends_survive_a_killed_server(
+        self, log: NatsEventLog, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("trialbook.log.nats.TOTAL_TIMEOUT_S", 60.0)  # the server may be slow to start
         parts = [a_part(an_aggregate(), 0, 1 + n % 2) for n in range(300)]
         calls = [asyncio.create_task(log.append([part])) for part in parts[:150]]
         await asyncio.sleep(0.003)

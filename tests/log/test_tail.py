@@ -46,7 +46,10 @@ async def test_filters_leave_out_the_others(nc: Client) -> None:
     await log.close()
 
 
-async def test_a_killed_server_costs_no_message_and_repeats_none(nc: Client, server: NatsServer) -> None:
+async def test_a_killed_server_costs_no_message_and_repeats_none(
+    nc: Client, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trialbook.log.nats.TOTAL_TIMEOUT_S", 60.0)  # the server may be slow to start
     log = NatsEventLog(nc)
     await log.start()
     start = await log.last_sequence()
