@@ -16,7 +16,7 @@ from trialbook_gateway.problems import MEDIA_TYPE
 
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_S = 5.0
-"""How long the rest of a body may come whose request was answered before."""
+"""How long the rest of a request may come that was answered before."""
 UNTAKEN_S = 60.0
 """How long a client may take nothing of what is buffered for it (64 KiB and more)."""
 
@@ -31,7 +31,7 @@ class Patient(HttpToolsProtocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}  # at most one of each kind
         self._in_head = True
         self._head_bytes = 0
-        self._receiving = False
+        self._receiving = self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that says nothing is closed."""
@@ -45,7 +45,9 @@ class Patient(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before a head is complete."""
+        """Count what comes before a head is complete; what comes after a refusal is read and forgotten."""
+        if self._refused:
+            return
         self._head_bytes += len(data)
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
@@ -105,6 +107,8 @@ class Patient(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
+        if self._refused:
+            return
         cycle: Any = self.cycle  # None before the first request
         if cycle is not None and not cycle.response_complete:  # nothing may stand amid another reply
             self.transport.close()
@@ -113,7 +117,11 @@ class Patient(HttpToolsProtocol):
         content = msgspec.json.encode(body)
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head.encode() + content)
-        self.transport.close()
+        self._refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # Closed with bytes unread, a connection is reset, and with it goes a reply that the client has not read yet.
+        self._arm("linger", LINGER_S, self.transport.close)
 
     def _arm(self, kind: str, seconds: float, act: Any) -> None:
         self._disarm(kind)
