@@ -18,6 +18,11 @@ End = Literal["final", "slow", "expired", "stopping", "unavailable"]
 class Follower(Protocol):
     """A RunFollower or a FactsFollower."""
 
+    @property
+    def position(self) -> object:
+        """Where it began, or the last item that was handed out; as text the cursor to resume there."""
+        ...
+
     def batches(self, idle_s: float) -> AsyncIterator[list[Item]]:
         """Items in order; an empty batch when nothing came for ``idle_s`` seconds."""
         ...

@@ -52,7 +52,7 @@ class EventStream(Response):
             await self._leave()
 
     async def _deliver(self, send: Send) -> None:
-        last = ""
+        last = str(self._follower.position)
 
         async def write(text: str, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": more})

@@ -31,7 +31,7 @@ class _BadFrame(Exception):
 async def serve(websocket: WebSocket, services: Services, follower: Follower) -> None:
     """Accept, send everything, then close: 1000 after the final status, 1013 with a ``resume`` message before it."""
     await websocket.accept(subprotocol=accepted_subprotocol(websocket.scope))
-    last = ""
+    last = str(follower.position)
 
     async def send(item: Item, cursor: str) -> None:
         nonlocal last
