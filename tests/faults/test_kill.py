@@ -154,26 +154,24 @@ async def test_a_reader_with_a_cursor_misses_and_repeats_nothing(tmp_path: Path,
 
 
 async def test_the_whole_stack_comes_back_as_it_was(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "data", env=ENV)
-    await stack.start()
-    api = Api(stack)
-    done = [await api.submit("noop", {}) for _ in range(20)]
-    for run in done:
-        await api.finished(run)
-    before = [await api.get(run) for run in done]
-    long = await api.submit("command", counting(100, 0.05))
-    await running(api, long)
-    acknowledged = api.acknowledged
-    await api.close()
-    await stack.abandon()
-    await stack.start()
-    api = Api(stack)
-    api.acknowledged = acknowledged
-    assert [await api.get(run) for run in done] == before
-    assert (await api.finished(long))["attempt"] >= 2
-    await audit(api, stack)
-    await api.close()
-    await stack.stop()
+    async with Stack(tmp_path / "data", env=ENV) as stack:
+        api = Api(stack)
+        done = [await api.submit("noop", {}) for _ in range(20)]
+        for run in done:
+            await api.finished(run)
+        before = [await api.get(run) for run in done]
+        long = await api.submit("command", counting(100, 0.05))
+        await running(api, long)
+        acknowledged = api.acknowledged
+        await api.close()
+        await stack.abandon()
+        await stack.start()
+        api = Api(stack)
+        api.acknowledged = acknowledged
+        assert [await api.get(run) for run in done] == before
+        assert (await api.finished(long))["attempt"] >= 2
+        await audit(api, stack)
+        await api.close()
 
 
 async def test_of_two_runs_with_one_name_exactly_one_wins(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Actor:
             specversion="1.0", id=self.ids.new(), source="test/runner", type=f"run.{kind}.v1",
             subject=f"{workspace}/run/{run}", time=rfc3339(self.clock.now()), data=msgspec.Raw(encode(data)),
         )  # fmt: skip
-        reply = await self.nc.request(subjects.signal(workspace, run, kind), encode(event), timeout=5)
+        reply = await self.nc.request(subjects.signal(workspace, run, kind), encode(event), timeout=30)
         self.last_signal = int(msgspec.json.decode(reply.data)["seq"])
         return self.last_signal
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,8 +21,9 @@ from trialbook import subjects
 from trialbook.log.connect import connect
 from trialbook.log.setup import ensure_streams
 from trialbook.testing.server import NatsServer
+from trialbook_deploy.network import held_port
 
-START_S = 30.0
+START_S = 60.0
 
 
 class Service:
@@ -42,7 +43,7 @@ class Service:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         assert self._process is not None
         self._process.send_signal(how)
-        self._process.wait(20)
+        self._process.wait(60)
 
     def log(self) -> str:
         return self._log.read_text()
@@ -53,9 +54,8 @@ class Site:
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.nats = NatsServer(folder / "nats").start()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._held = held_port()
+        self.port = self._held.getsockname()[1]
         common = {"TRIALBOOK_NATS_URL": self.nats.url, "TRIALBOOK_DATA_DIR": str(folder / "data")}
         self.projector = Service("trialbook_projector", folder, common)
         self.gateway = Service("trialbook_gateway", folder, {**common, "TRIALBOOK_PORT": str(self.port), **env})
@@ -80,7 +80,12 @@ class Site:
     def stop(self) -> None:
         self.gateway.stop()
         self.projector.stop()
+        self.close()
+
+    def close(self) -> None:
+        """The rest, when the services have been stopped."""
         self.nats.kill()
+        self._held.close()
 
 
 ENV = {
@@ -118,11 +123,9 @@ async def actor(nc: Client, http: httpx.AsyncClient) -> AsyncIterator[Actor]:
     """Announces the workload ``probe`` and can execute its runs by hand."""
     info = workload("probe")
     await nc.publish(subjects.presence("workload", info.name), msgspec.json.encode(info))
-    await nc.flush()
-    for _ in range(100):
-        if (await http.get("/v1/workloads/probe")).status_code == 200:
-            break
-        time.sleep(0.02)
+    async with asyncio.timeout(START_S):
+        while (await http.get("/v1/workloads/probe")).status_code != 200:
+            await asyncio.sleep(0.02)
     player = Actor(nc)
     await player.start()
     yield player

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 async def command(nc: Client, verb: str, body: Any, headers: dict[str, str] | None = None, who: str = "alice") -> Any:
     payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    reply = await nc.request(f"cmd.main.{who}.{verb}", payload, timeout=10, headers=headers)
+    reply = await nc.request(f"cmd.main.{who}.{verb}", payload, timeout=60, headers=headers)
     return msgspec.json.decode(reply.data)
 
 
@@ -100,7 +100,7 @@ async def test_a_condition_is_kept(nc: Client, actor: Actor) -> None:
 
 @pytest.mark.parametrize("subject", ["cmd.nowhere.alice.run.submit", "cmd.MAIN.alice.run.submit", "cmd.main.A!.x"])
 async def test_unknown_workspaces_are_refused(nc: Client, actor: Actor, subject: str) -> None:
-    reply = await nc.request(subject, b'{"workload": "probe"}', timeout=10)
+    reply = await nc.request(subject, b'{"workload": "probe"}', timeout=60)
     assert msgspec.json.decode(reply.data)["error"]["code"] == "workspace_not_found"
 
 
@@ -118,7 +118,7 @@ async def test_bursts_are_answered_one_and_all(nc: Client, actor: Actor) -> None
 
 
 async def ask(nc: Client, query: str, body: Any, who: str = "alice") -> Any:
-    reply = await nc.request(f"question.main.{who}.{query}", msgspec.json.encode(body), timeout=20)
+    reply = await nc.request(f"question.main.{who}.{query}", msgspec.json.encode(body), timeout=60)
     return msgspec.json.decode(reply.data)
 
 
@@ -150,7 +150,7 @@ async def test_questions_are_answered_as_the_projector_answers(nc: Client, actor
     assert (await ask(nc, "run.list", {"limit": "x"}))["error"]["code"] == "invalid_query"
     for query in ("health", "rebuild", "seal", "ledger.state", "run", "sqlx"):
         assert (await ask(nc, query, {}))["error"]["code"] == "unknown_query"
-    csv = await nc.request("question.main.alice.sql", b'{"sql": "SELECT 1 AS one", "format": "csv"}', timeout=10)
+    csv = await nc.request("question.main.alice.sql", b'{"sql": "SELECT 1 AS one", "format": "csv"}', timeout=60)
     assert csv.data.split() == [b"one", b"1"]
     assert (csv.headers or {})["Trialbook-Media-Type"].startswith("text/csv")
 

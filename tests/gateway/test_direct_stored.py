@@ -49,7 +49,7 @@ async def pieces(nc: Client, query: str, body: dict[str, Any]) -> tuple[bytes, d
     headers: dict[str, str] = {}
     while len(content) < size:
         question = msgspec.json.encode({**body, "start": len(content)})
-        reply: Msg = await nc.request(f"question.main.alice.content.{query}", question, timeout=10)
+        reply: Msg = await nc.request(f"question.main.alice.content.{query}", question, timeout=60)
         headers = reply.headers or {}
         size = int(headers["Trialbook-Size"])
         content += reply.data
@@ -82,7 +82,7 @@ async def test_an_uploaded_file_is_the_same_over_http(nc: Client, http: httpx.As
 
 
 async def pieces_of_empty(nc: Client, file: str) -> bytes:
-    reply = await nc.request("question.main.alice.content.file", msgspec.json.encode({"id": file}), timeout=10)
+    reply = await nc.request("question.main.alice.content.file", msgspec.json.encode({"id": file}), timeout=60)
     return reply.data
 
 
@@ -189,7 +189,7 @@ async def test_pieces_have_ranges(nc: Client) -> None:
     asked = {"id": file["id"]}
     for piece, found in (({"start": 3, "length": 2}, b"34"), ({"start": 8, "length": 99}, b"89")):
         reply = await nc.request(
-            "question.main.alice.content.file", msgspec.json.encode({**asked, **piece}), timeout=10
+            "question.main.alice.content.file", msgspec.json.encode({**asked, **piece}), timeout=60
         )
         assert reply.data == found
     wrong: list[tuple[dict[str, Any], str]] = [

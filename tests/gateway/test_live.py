@@ -13,8 +13,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.gateway.actor import Actor
 from tests.gateway.conftest import Site
 from trialbook.domain.run import commands as c
+from trialbook.log.connect import connected
 
 pytestmark = pytest.mark.integration
+PATIENCE_S = 60.0
 
 
 async def submitted(http: httpx.AsyncClient) -> str:
@@ -51,10 +53,9 @@ def lines(messages: list[dict[str, Any]]) -> list[Any]:
 
 async def stored(http: httpx.AsyncClient, run: str) -> list[Any]:
     """All lines of an ended run by REST, once the projector has them all."""
-    for _ in range(200):
-        if (await http.get(f"/v1/runs/{run}/logs")).json().get("complete"):
-            break
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await http.get(f"/v1/runs/{run}/logs")).json().get("complete"):
+            await asyncio.sleep(0.05)
     found: list[Any] = []
     cursor = 0
     while True:
@@ -134,10 +135,7 @@ async def test_following_survives_restarts_of_nats_and_projector(
         await actor.lines(run, 5)
     await asyncio.sleep(2.5)  # signals are acknowledged before they are on disk; a runner would send them again
     await site.nats.restart()
-    for _ in range(50):
-        if actor.nc.is_connected:
-            break
-        await asyncio.sleep(0.1)
+    assert await connected(actor.nc, PATIENCE_S)
     for _ in range(5):
         await actor.lines(run, 5)
     site.projector.stop(signal.SIGKILL)
@@ -145,8 +143,8 @@ async def test_following_survives_restarts_of_nats_and_projector(
         await actor.lines(run, 5)
     site.projector.start()
     await actor.complete(run)
-    results = [(await asyncio.wait_for(task, 30))[0] for task in following]
-    results.append(await asyncio.wait_for(streaming, 30))
+    results = [(await asyncio.wait_for(task, PATIENCE_S))[0] for task in following]
+    results.append(await asyncio.wait_for(streaming, PATIENCE_S))
     expected = await stored(http, run)
     assert len(expected) == 75
     for messages in results:
@@ -165,7 +163,7 @@ async def test_a_lost_tap_is_noticed_and_read_again(site: Site, http: httpx.Asyn
     await actor.nc.publish(f"tap.signal.main.run.{run}.log", b"{}", headers=forged)
     await actor.lines(run, 3)
     await actor.complete(run)
-    messages, code = await asyncio.wait_for(following, 15)
+    messages, code = await asyncio.wait_for(following, PATIENCE_S)
     assert code == 1000
     assert lines(messages) == await stored(http, run)
     assert len(lines(messages)) == 6
@@ -185,7 +183,7 @@ async def test_lines_of_a_lost_attempt_after_the_last_own_one_do_not_exist(
     await actor.lines(run, 2, attempt=1)
     await actor.complete(run, attempt=2, last=own)
     await actor.lines(run, 2, attempt=1)
-    messages, code = await asyncio.wait_for(following, 15)
+    messages, code = await asyncio.wait_for(following, PATIENCE_S)
     assert code == 1000
     assert lines(messages) == await stored(http, run)
     assert len(lines(messages)) == 6
@@ -205,7 +203,7 @@ async def test_a_retried_run_goes_on(site: Site, http: httpx.AsyncClient, actor:
     await actor.claim(run)
     await actor.lines(run, 3, attempt=2)
     await actor.complete(run, attempt=2)
-    rest, _ = await asyncio.wait_for(following, 15)
+    rest, _ = await asyncio.wait_for(following, PATIENCE_S)
     assert lines(first) + lines(rest) == await stored(http, run)
     assert rest[-1]["data"]["status"] == "completed"
 
@@ -219,7 +217,7 @@ async def test_filters(site: Site, http: httpx.AsyncClient, actor: Actor) -> Non
     await actor.lines(run, 3)
     await actor.lines(run, 2, level="error")
     await actor.complete(run)
-    live, _ = await asyncio.wait_for(following, 15)
+    live, _ = await asyncio.wait_for(following, PATIENCE_S)
     late, _ = await followed(site, run, "?kinds=log&level=warning")
     assert [m["type"] for m in live] == ["log", "log", "status"]
     assert lines(live) == lines(late)
@@ -228,11 +226,11 @@ async def test_filters(site: Site, http: httpx.AsyncClient, actor: Actor) -> Non
 
 async def test_a_deleted_run_ends_its_streams(site: Site, http: httpx.AsyncClient, actor: Actor) -> None:
     run = (await http.post("/v1/runs", json={"workload": "probe", "start": False})).json()["id"]
-    following = asyncio.create_task(followed(site, run))
-    await asyncio.sleep(0.3)
-    await http.delete(f"/v1/runs/{run}")
-    messages, code = await asyncio.wait_for(following, 10)
-    assert (messages[-1]["data"]["status"], code) == ("deleted", 1000)
+    async with connect(address(site, run)) as socket:
+        await socket.recv()  # who comes after the end is told that there is no such run
+        await http.delete(f"/v1/runs/{run}")
+        messages = await asyncio.wait_for(everything(socket), PATIENCE_S)
+    assert (messages[-1]["data"]["status"], socket.close_code) == ("deleted", 1000)
 
 
 @pytest.mark.parametrize(
@@ -274,16 +272,19 @@ async def test_no_subscription_stays_behind(site: Site, http: httpx.AsyncClient,
     sockets = [await connect(address(site, run)) for _ in range(20)]
     for socket in sockets:
         await socket.recv()
-    assert 'trialbook_live_clients{kind="websocket"} 20.0' in (await http.get("/metrics")).text
+    await open_sockets(http, 20)
     for socket in sockets[:10]:
         socket.transport.abort()
     for socket in sockets[10:]:
         await socket.close()
-    for _ in range(50):
-        if 'trialbook_live_clients{kind="websocket"} 0.0' in (await http.get("/metrics")).text:
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("clients are still counted")
+    await open_sockets(http, 0)
+
+
+async def open_sockets(http: httpx.AsyncClient, count: int) -> None:
+    """Wait until so many are counted; those of an earlier test may just be ending."""
+    async with asyncio.timeout(PATIENCE_S):
+        while f'trialbook_live_clients{{kind="websocket"}} {count}.0' not in (await http.get("/metrics")).text:
+            await asyncio.sleep(0.1)
 
 
 async def test_the_feed_of_facts_resumes(http: httpx.AsyncClient, actor: Actor) -> None:
@@ -307,8 +308,8 @@ async def test_the_feed_of_facts_resumes(http: httpx.AsyncClient, actor: Actor) 
             await http.post("/v1/runs", json=order, headers={"Trialbook-Workspace": workspace})
 
     await submit(3)
-    await asyncio.gather(asyncio.wait_for(read(8, ""), 15), submit(10))
-    await asyncio.wait_for(read(6, seen[-1]["cursor"]), 15)
+    await asyncio.gather(asyncio.wait_for(read(8, ""), PATIENCE_S), submit(10))
+    await asyncio.wait_for(read(6, seen[-1]["cursor"]), PATIENCE_S)
     page = await http.get("/v1/events", params={"workspace": workspace, "limit": 100, "at_least": seen[-1]["cursor"]})
     expected = page.json()["items"]
     assert [m["data"] for m in seen] == expected

@@ -120,12 +120,12 @@ async def test_if_match_decides_on_the_state_that_was_read(http: httpx.AsyncClie
 
 async def test_waiting_ends_with_the_verdict(http: httpx.AsyncClient, actor: Actor) -> None:
     run = (await submit(http)).json()["id"]
-    waiting = asyncio.create_task(http.get(f"/v1/runs/{run}?wait=10"))
+    waiting = asyncio.create_task(http.get(f"/v1/runs/{run}?wait=60"))
     await asyncio.sleep(0.3)
     assert not waiting.done()
     await actor.claim(run)
     await actor.complete(run, result={"x": 1})
-    reply = await asyncio.wait_for(waiting, 3)
+    reply = await asyncio.wait_for(waiting, 20)  # and so not because its time is over
     assert (reply.json()["status"], reply.json()["result"]) == ("completed", {"x": 1})
     assert (await http.get(f"/v1/runs/{run}/result")).json() == {"x": 1}
     unended = (await submit(http)).json()["id"]
