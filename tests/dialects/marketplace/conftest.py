@@ -21,7 +21,7 @@ from trialbook.ids import UUIDv7Source
 from trialbook.testing.server import NatsServer
 from trialbook_deploy.network import held_port
 
-READY_S = 60.0
+READY_S = 100.0
 ANSWER_S = 60.0
 
 
