@@ -14,7 +14,9 @@ from tests.ledger.living import command
 from trialbook.streams import FACTS, SIGNALS
 from trialbook_deploy.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")
+]  # fmt: skip
 
 
 class Living:

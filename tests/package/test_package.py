@@ -17,7 +17,7 @@ from tests.package import standards
 from trialbook.client import AsyncClient
 from trialbook_deploy.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 PROGRAM = (
     "import json, os, pathlib; path = json.loads(os.environ['TRIALBOOK_INPUTS'])['data']; "
     "text = pathlib.Path(path).read_text(); print('read', text); "
