@@ -88,6 +88,13 @@ class Api:
                 return lines
             cursor = page["next_cursor"]
 
+    async def all_logs(self, run: str) -> list[dict[str, Any]]:
+        """The lines of a run that has ended, once the tables have the last one: a stream may be ahead of them."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await self.request("GET", f"/v1/runs/{run}/logs")).json()["complete"]:
+                await asyncio.sleep(0.05)
+        return await self.logs(run)
+
     async def stream(self, run: str) -> AsyncIterator[dict[str, Any]]:
         """Server-sent events of a run to their end, reconnecting with the last event id."""
         last, ended = "", False

@@ -149,7 +149,7 @@ async def test_a_reader_with_a_cursor_misses_and_repeats_nothing(tmp_path: Path,
         lines = [m["data"] for m in seen if m["type"] == "log"]
         assert [line["message"] for line in lines] == [f"line {i}" for i in range(400)]
         assert seen[-1]["type"] == "status"
-        assert lines == await api.logs(run)
+        assert lines == await api.all_logs(run)
         await api.close()
 
 
