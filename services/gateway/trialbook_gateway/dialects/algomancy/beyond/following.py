@@ -122,6 +122,11 @@ class ScenarioFollower:
             if found or not batch:
                 yield found
 
+    @property
+    def position(self) -> Position:
+        """Where it began, or the last item that was handed out."""
+        return self._inner.position
+
     def cursor_after(self, item: Item) -> str:
         """The cursor to resume after an item that is being handed out."""
         return self._inner.cursor_after(item)
@@ -190,6 +195,11 @@ class SessionFollower:
             shown_ = [new for item in found if (new := await self._told(item)) is not None]
             if shown_ or not found:
                 yield shown_
+
+    @property
+    def position(self) -> int:
+        """Where it began, or the last fact that was handed out: a ledger sequence."""
+        return self._facts.position
 
     def cursor_after(self, item: Item) -> str:
         """The cursor (a ledger sequence) to resume after an item that is being handed out."""
