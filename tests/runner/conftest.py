@@ -141,8 +141,9 @@ class RunnerProcess:
     async def ready(self) -> RunnerProcess:
         deadline = time.monotonic() + PATIENCE_S
         while "is ready" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                pytest.fail(f"the runner is not ready:\n{self.log.read_text()}")
             await asyncio.sleep(0.02)
         return self
 
