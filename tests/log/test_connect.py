@@ -1,5 +1,7 @@
 import asyncio
+import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from trialbook.log.api import call
 from trialbook.log.connect import close, connect
 from trialbook.log.nats import NatsEventLog
 from trialbook.log.setup import ensure_streams
-from trialbook.testing.server import NatsServer
+from trialbook.testing.server import NatsServer, find_nats_server
 from trialbook_runner.facts import AttemptFacts
 
 META = Metadata(source="test")
@@ -30,6 +32,24 @@ async def test_nobody_there_is_said_in_time() -> None:
                 await connect(f"nats://user:secret@127.0.0.1:{nobody.getsockname()[1]}", name="test", wait_s=1.0)
     assert caught.value.code == "nats_unreachable"
     assert "secret" not in caught.value.detail
+
+
+@pytest.mark.integration
+async def test_a_server_that_refuses_the_password_is_not_said_to_be_silent(tmp_path: Path) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text('authorization { user: "u", password: "right" }\n')
+    command = [find_nats_server(), "-c", str(config), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            async with asyncio.timeout(60):
+                while not (found := [*tmp_path.glob("*.ports")]) or not found[0].read_text():
+                    await asyncio.sleep(0.02)
+                at = json.loads(found[0].read_text())["nats"][0].removeprefix("nats://")
+                with pytest.raises(Unavailable, match=f"NATS at nats://{at} refuses us") as caught:
+                    await connect(f"nats://u:wrong@{at}", name="test", wait_s=5.0)
+        finally:
+            server.kill()
+    assert "wrong" not in caught.value.detail
 
 
 @pytest.mark.integration

@@ -44,9 +44,7 @@ async def connect(url: str, *, name: str, wait_s: float = 15.0) -> Client:
             if loop.time() > deadline:
                 reason = problems.last or str(error) or type(error).__name__
                 raise Unavailable(
-                    "nats_unreachable",
-                    f"No NATS server answers at {without_password(url)}: {reason}. "
-                    "Start one with `trialbook up`, or set TRIALBOOK_NATS_URL.",
+                    "nats_unreachable", _what_to_do(without_password(url), reason, problems.refusal)
                 ) from error
             await asyncio.sleep(RECONNECT_WAIT_S)
         else:
@@ -64,10 +62,20 @@ async def settled(nc: Client, timeout_s: int = 10) -> None:
     await nc.flush(timeout_s)
 
 
+def _what_to_do(at: str, reason: str, refusal: str) -> str:
+    if refusal:
+        return (
+            f"NATS at {at} refuses us: {refusal}. Name user and password: TRIALBOOK_NATS_URL=nats://user:password@host"
+        )
+    return f"No NATS server answers at {at}: {reason}. Start one with `trialbook up`, or set TRIALBOOK_NATS_URL."
+
+
 class _Problems:
     """The last thing that went wrong with a connection."""
 
     last = ""
+    refusal = ""
+    """The server's, which closes the connection as well: what is said of that comes before or after it."""
 
 
 def _options(client: Client, problems: _Problems) -> dict[str, Any]:
@@ -77,6 +85,8 @@ def _options(client: Client, problems: _Problems) -> dict[str, Any]:
         text = f"{type(error).__name__}: {error}"
         log.log(logging.DEBUG if text == problems.last else logging.WARNING, "NATS: %s", text)
         problems.last = text
+        if "authorization violation" in text.lower():
+            problems.refusal = text
 
     async def on_disconnect() -> None:
         if not (client.is_closed or client.is_draining):
