@@ -13,13 +13,16 @@ from typing import Any
 
 import duckdb
 import msgspec
+from nats.aio.client import Client
 
 from benchmarks.local import CAUGHT_UP_S
 from benchmarks.report import note
 from trialbook.asking import NatsAsk
 from trialbook.errors import Refusal
 from trialbook.log.connect import connect
+from trialbook.proofs import LedgerInfo, LedgerState
 from trialbook.queries import Health, ProjectorHealth
+from trialbook.streams import FACTS
 from trialbook_deploy.stack import Stack
 
 
@@ -39,6 +42,28 @@ async def caught_up(stack: Stack, *, facts: int = 0, signals: int = 0) -> float:
                 await asyncio.sleep(0.02)
     finally:
         await nc.close()
+
+
+async def at_rest(stack: Stack, facts: int) -> None:
+    """Wait until the ledger's tree holds this sequence too, and every consumer is done with what was loaded in bulk."""
+    nc = await connect(stack.nats_url, name="benchmark")
+    try:
+        ask = NatsAsk(nc)
+        async with asyncio.timeout(CAUGHT_UP_S):
+            while await _hashed(ask) < facts or await _pending(nc):
+                await asyncio.sleep(0.05)
+    finally:
+        await nc.close()
+
+
+async def _hashed(ask: NatsAsk) -> int:
+    answer = await ask.ask("_", LedgerState(), timeout_s=10.0)
+    return msgspec.json.decode(answer.result or b"null", type=LedgerInfo).size
+
+
+async def _pending(nc: Client) -> int:
+    consumers = await nc.jsm().consumers_info(FACTS)
+    return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in consumers if info.config.durable_name)
 
 
 async def _health(ask: NatsAsk) -> ProjectorHealth | None:

@@ -19,7 +19,7 @@ import msgspec
 from benchmarks import local
 from benchmarks.bare import latencies
 from benchmarks.load import HttpConnection, connections
-from benchmarks.loaded import caught_up, query_latencies, tables
+from benchmarks.loaded import at_rest, caught_up, query_latencies, tables
 from benchmarks.loaders import WORKSPACE, Template, facts_of_runs, load_facts, template
 from benchmarks.model import Goal, Measure, Options, Sample, Target
 from benchmarks.stats import p50, p99
@@ -63,7 +63,9 @@ async def prepare(options: Options) -> AsyncIterator[Measure]:
     share = [0, 0, 1, 0, 0, 2, 0, 1, 0, 0]
     async with local.stack() as running:
         facts = facts_of_runs(lambda number: ends[share[number % 10]], range(runs))
-        await caught_up(running, facts=await asyncio.to_thread(load_facts, running.nats_url, facts))
+        loaded = await asyncio.to_thread(load_facts, running.nats_url, facts)
+        await caught_up(running, facts=loaded)
+        await at_rest(running, loaded)
 
         async def measure() -> Sample:
             async with connections(running.url, 1) as (client,):
