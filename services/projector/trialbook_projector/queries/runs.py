@@ -139,9 +139,11 @@ def listing(reading: Reading, query: RunList) -> Page:
         conditions.append("created > ?" if ascending else "created < ?")
         params.append(place)
         changed = [e for e in changed if (e.created > place if ascending else e.created < place)]
+    order = f"ORDER BY created {'ASC' if ascending else 'DESC'}"
+    # Chosen first by narrow columns: the wide ones are read of the rows that are shown only.
     sql = (
-        f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE {' AND '.join(conditions)} "  # noqa: S608 -- constants
-        f"ORDER BY created {'ASC' if ascending else 'DESC'} LIMIT {limit + 1}"
+        f"SELECT {find.RUN_COLUMNS} FROM book.runs WHERE rowid IN ("  # noqa: S608 -- constants
+        f"SELECT rowid FROM book.runs WHERE {' AND '.join(conditions)} {order} LIMIT {limit + 1}) {order}"
     )
     entries = [find.run_entry(row) for row in reading.rows(sql, params)]
     if changed:
