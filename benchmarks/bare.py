@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from benchmarks.local import ROOT
 from trialbook.log.api import call
 from trialbook.log.connect import connect
-from trialbook_deploy.network import LOOPBACK, free_port
+from trialbook.sockets import LOOPBACK, held_port
 
 STREAM, QUICK = "BENCHMARK", "BENCHMARK_QUICK"
 QUICK_SUBJECT = "benchmark-quick"
@@ -93,7 +93,8 @@ async def bare_stream(url: str) -> AsyncIterator[BareStream]:
 @asynccontextmanager
 async def bare_server(application: str) -> AsyncIterator[str]:
     """The url of uvicorn with an application of ``benchmarks.bare_app``, in a process of its own as the gateway is."""
-    port = free_port()
+    held = held_port()
+    port = held.getsockname()[1]
     command = [
         sys.executable, "-m", "uvicorn", f"benchmarks.bare_app:{application}", "--host", LOOPBACK, "--port", str(port),
         "--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log",
@@ -105,6 +106,7 @@ async def bare_server(application: str) -> AsyncIterator[str]:
     finally:
         process.kill()
         process.wait()
+        held.close()
 
 
 async def _listening(port: int, process: subprocess.Popen[bytes]) -> None:

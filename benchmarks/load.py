@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trialbook_deploy.network import LOOPBACK
+from trialbook.sockets import LOOPBACK
 
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"content-length:"

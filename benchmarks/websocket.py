@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
-from trialbook_deploy.network import LOOPBACK
+from trialbook.sockets import LOOPBACK
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CONNECT_S = 30.0

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 
+from trialbook.sockets import held_port
 from trialbook_deploy import front, nats, services
 from trialbook_deploy.child import Child
 from trialbook_deploy.errors import DeployError
-from trialbook_deploy.network import held_port, http_status, nats_answers, port_in_use, reachable_host
+from trialbook_deploy.network import http_status, nats_answers, port_in_use, reachable_host
 from trialbook_deploy.output import PrefixedOutput
 from trialbook_deploy.state import UpState, remove_state, write_state
 from trialbook_deploy.supervise import Supervisor, failure_text

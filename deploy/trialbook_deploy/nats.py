@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from trialbook.sockets import LOOPBACK, held_port
 from trialbook_deploy.errors import DeployError
 from trialbook_deploy.files import write_private
 from trialbook_deploy.nats_accounts import (
@@ -23,7 +24,7 @@ from trialbook_deploy.nats_accounts import (
     tap_text,
 )
 from trialbook_deploy.nats_users import Users
-from trialbook_deploy.network import LOOPBACK, held_port, http_status, listens, port_in_use
+from trialbook_deploy.network import http_status, listens, port_in_use
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 # The server counts a stream's upper bound as storage already taken and by default owns three quarters of the free

@@ -1,4 +1,4 @@
-"""Small network questions: free ports, loopback addresses, one HTTP status."""
+"""Small network questions: ports in use, loopback addresses, one HTTP status."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-LOOPBACK = "127.0.0.1"
+from trialbook.sockets import LOOPBACK, tcp_socket
+
 NATS_PORT = 4222
-
-
-def free_port(host: str = LOOPBACK) -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with _socket(host) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def held_port(host: str = LOOPBACK) -> socket.socket:
-    """A bound socket on a free TCP port that nobody else is given as long as it is open.
-
-    It does not listen, so that a server can, which sets SO_REUSEADDR as servers do, and can again when it starts anew.
-    """
-    held = _socket(host)
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((host, 0))
-    except OSError:
-        held.close()
-        raise
-    return held
 
 
 def port_in_use(host: str, port: int) -> bool:
     """Whether binding `port` on `host` is refused. Raises OSError when `host` is none of this machine's addresses."""
-    with _socket(host) as probe:
+    with tcp_socket(host) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -45,11 +24,6 @@ def port_in_use(host: str, port: int) -> bool:
                 return True
             raise
     return False
-
-
-def _socket(host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.socket(family, socket.SOCK_STREAM)
 
 
 def is_loopback(host: str) -> bool:

@@ -16,11 +16,11 @@ from trialbook.log.api import call
 from trialbook.log.connect import connect
 from trialbook.log.setup import ensure_streams
 from trialbook.presence import RunnerInfo
+from trialbook.sockets import held_port
 from trialbook.streams import FACTS, Limits, definitions
 from trialbook.testing.server import find_nats_server
 from trialbook_deploy.doctor import machine, server, services
 from trialbook_deploy.doctor.finding import size_text
-from trialbook_deploy.network import held_port
 from trialbook_runner.sandbox.probe import probe
 
 Usage = namedtuple("Usage", "total used free")

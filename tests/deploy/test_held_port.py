@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from trialbook_deploy.network import LOOPBACK, held_port
+from trialbook.sockets import LOOPBACK, held_port
 
 
 def listening(port: int) -> socket.socket:

@@ -6,11 +6,11 @@ import asyncio
 import os
 import socket
 import stat
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from trialbook.sockets import held_port
 from trialbook_deploy import network
 from trialbook_deploy.errors import DeployError
 from trialbook_deploy.state import (
@@ -108,16 +108,9 @@ def test_reachable_host(bound: str, reached: str) -> None:
     assert network.reachable_host(bound) == reached
 
 
-def test_ports_that_are_held_are_given_to_nobody_else() -> None:
-    with ExitStack() as all_of_them:
-        held = [all_of_them.enter_context(network.held_port()) for _ in range(1000)]
-        assert len({one.getsockname()[1] for one in held}) == len(held)
-        with socket.create_server(held[0].getsockname()):
-            assert network.port_in_use(*held[0].getsockname())
-
-
 def test_ports() -> None:
-    assert not network.port_in_use("127.0.0.1", network.free_port())
+    with held_port() as held:
+        assert not network.port_in_use(*held.getsockname())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert network.port_in_use("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(OSError, match="assign"):
@@ -125,7 +118,8 @@ def test_ports() -> None:
 
 
 async def test_status_of_nobody_and_of_nonsense() -> None:
-    status, reason = await network.http_status("127.0.0.1", network.free_port(), "/")
+    with held_port() as held:
+        status, reason = await network.http_status("127.0.0.1", held.getsockname()[1], "/")
     assert (status, reason.partition(":")[0]) == (0, "ConnectionRefusedError")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         status, reason = await network.http_status("127.0.0.1", silent.getsockname()[1], "/", timeout_seconds=0.1)
@@ -144,10 +138,11 @@ async def test_whether_a_nats_server_answers() -> None:
     there = await asyncio.start_server(greet, "127.0.0.1", 0)
     other = await asyncio.start_server(mumble, "127.0.0.1", 0)
     port, wrong = (one.sockets[0].getsockname()[1] for one in (there, other))
-    nobody = f"nats://127.0.0.1:{network.free_port()}"
     assert await network.nats_answers(f"nats://u:p@127.0.0.1:{port}") == ""
-    assert await network.nats_answers(f"{nobody}, 127.0.0.1:{port}") == ""
-    assert "Errno 111" in await network.nats_answers(nobody)
+    with held_port() as held:
+        nobody = f"nats://127.0.0.1:{held.getsockname()[1]}"
+        assert await network.nats_answers(f"{nobody}, 127.0.0.1:{port}") == ""
+        assert "Errno 111" in await network.nats_answers(nobody)
     assert "no NATS server" in await network.nats_answers(f"nats://127.0.0.1:{wrong}")
     there.close()
     other.close()

@@ -20,7 +20,7 @@ import nats
 import pytest
 
 from tests.deploy.conftest import Marked, write_service
-from trialbook_deploy.network import free_port
+from trialbook.sockets import held_port
 from trialbook_deploy.stack import Stack, StackError
 from trialbook_deploy.state import read_state
 
@@ -226,8 +226,9 @@ async def test_an_existing_server_is_used_instead(tmp_path: Path, services: dict
 def test_a_server_that_does_not_answer_is_named_before_anything_starts(
     tmp_path: Path, services: dict[str, str], marked: Marked
 ) -> None:
-    url = f"nats://user:secret@127.0.0.1:{free_port()}"
-    ended = up(tmp_path / "data", services, "--nats-url", url, "--ready-timeout", "2")
+    with held_port() as held:
+        url = f"nats://user:secret@127.0.0.1:{held.getsockname()[1]}"
+        ended = up(tmp_path / "data", services, "--nats-url", url, "--ready-timeout", "2")
     assert ended.returncode == 1
     assert f"No NATS server answers at {url.rpartition('@')[2]}" in ended.stdout
     assert "secret" not in ended.stdout

@@ -20,8 +20,8 @@ from tests.gateway.actor import Actor, workload
 from trialbook import subjects
 from trialbook.log.connect import connect
 from trialbook.log.setup import ensure_streams
+from trialbook.sockets import held_port
 from trialbook.testing.server import NatsServer
-from trialbook_deploy.network import held_port
 
 START_S = 60.0
 

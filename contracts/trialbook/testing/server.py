@@ -13,14 +13,14 @@ import time
 import weakref
 from pathlib import Path
 
+from trialbook.sockets import held_port
+
 CONFIG = """\
 listen: "127.0.0.1:{port}"
 max_payload: 8388608
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 feature_flags {{ js_ack_fc_v2: false }}
 """
-
-
 START_S = 60.0
 
 
@@ -38,10 +38,8 @@ class NatsServer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        held = socket.socket()  # it does not listen, but as long as it is open nobody else is given its port
+        held = held_port()
         weakref.finalize(self, held.close)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
         self.port: int = held.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 

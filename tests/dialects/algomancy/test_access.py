@@ -15,7 +15,7 @@ import pytest
 
 from tests.dialects.algomancy.client import Api, Session, fresh
 from tests.dialects.algomancy.conftest import ANSWER_S
-from trialbook_deploy.network import held_port
+from trialbook.sockets import held_port
 from trialbook_deploy.stack import Stack
 
 pytestmark = pytest.mark.integration

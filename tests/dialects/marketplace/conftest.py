@@ -18,8 +18,8 @@ import pytest
 
 from tests.dialects.marketplace.client import PATIENCE_S, Market, write_dataset
 from trialbook.ids import UUIDv7Source
+from trialbook.sockets import held_port
 from trialbook.testing.server import NatsServer
-from trialbook_deploy.network import held_port
 
 READY_S = 100.0
 ANSWER_S = 60.0

@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from trialbook.log.connect import settled
+from trialbook.sockets import held_port
 from trialbook_deploy import nats as embedded
-from trialbook_deploy.network import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +45,8 @@ def configuration(layout: str) -> str:
 
 @contextmanager
 def server(directory: Path, layout: str) -> Iterator[str]:
-    port = free_port()
+    held = held_port()
+    port = held.getsockname()[1]
     path = directory / "nats.conf"
     path.write_text(f"host: 127.0.0.1\nport: {port}\naccounts {{ {configuration(layout)} }}\n")
     binary = str(embedded.find_binary())
@@ -57,6 +58,7 @@ def server(directory: Path, layout: str) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+        held.close()
 
 
 @asynccontextmanager

@@ -22,9 +22,9 @@ from trialbook.credentials import connect
 from trialbook.log.api import call
 from trialbook.log.connect import settled
 from trialbook.log.consumers import Consumers
+from trialbook.sockets import held_port
 from trialbook_deploy import nats as embedded
 from trialbook_deploy.nats_users import Users, reload
-from trialbook_deploy.network import free_port
 from trialbook_deploy.stack import Stack
 
 ROOT = Path(__file__).parents[3]
@@ -151,7 +151,8 @@ async def embedded_world(directory: Path) -> AsyncIterator[World]:
 @asynccontextmanager
 async def sample_world(directory: Path) -> AsyncIterator[World]:
     """A server with the sample of deploy/nats, as a cluster's operator would start it."""
-    config, port = directory / "config", free_port()
+    config, held = directory / "config", held_port()
+    port = held.getsockname()[1]
     config.mkdir(parents=True)
     text = (ROOT / "deploy" / "nats" / "nats.conf").read_text()
     text = re.sub(r"^port: .*$", f"port: {port}", text, flags=re.MULTILINE)
@@ -178,6 +179,7 @@ async def sample_world(directory: Path) -> AsyncIterator[World]:
     finally:
         server.kill()
         server.wait()
+        held.close()
 
 
 @asynccontextmanager

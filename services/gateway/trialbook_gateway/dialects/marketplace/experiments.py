@@ -21,6 +21,7 @@ LABEL = "experiment"
 CANCELLED = "Cancelled"
 NOT_FOUND = "Experiment '{}' not found"
 MAX_MOVES = 24
+"""So often a name may be taken over while it is looked up."""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
